@@ -1,0 +1,54 @@
+"""Errors that a person is meant to read: what happened, where, and what to do next.
+
+Faults of single usage records do not belong here; those are reject reasons and live in the lake.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class MeterhouseError(Exception):
+    """A step failed. ``exit_code`` is what the command line returns.
+
+    :param what: what happened, one sentence.
+    :param where: the file, table or step, if there is one.
+    :param remedy: what the reader can do next.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str | None = None, remedy: str | None = None) -> None:
+        self.what, self.where, self.remedy = what, where, remedy
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        parts = [f"{self.where}: {self.what}" if self.where else self.what]
+        if self.remedy:
+            parts.append(f"  -> {self.remedy}")
+        return "\n".join(parts)
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """One thing wrong with a document: file, path inside it, what is wrong, what would be right."""
+
+    file: str
+    path: str
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.path}: {self.problem}; {self.remedy}"
+
+
+class ConfigurationError(MeterhouseError):
+    """Arguments, catalog or accounts are wrong; nothing was changed."""
+
+    exit_code = 2
+
+    def __init__(self, what: str, faults: Sequence[Fault] = (), *, where: str | None = None, remedy: str | None = None):
+        self.faults = tuple(faults)
+        super().__init__(what, where=where, remedy=remedy)
+
+    def __str__(self) -> str:
+        return "\n".join([super().__str__(), *(str(fault) for fault in self.faults)])
