@@ -1,0 +1,49 @@
+{#- How models read the lake: this build's catalog and accounts version, and the event files of given batches and
+    days. Only files named by a batch's manifest row are ever read. -#}
+
+{% macro read_files(paths) -%}{{ return(adapter.dispatch("read_files")(paths)) }}{%- endmacro %}
+
+{% macro default__read_files(paths) -%}
+    read_parquet([{% for path in paths %}{{ quoted(path) }}{{ ", " if not loop.last }}{% endfor %}])
+{%- endmacro %}
+
+{#- source() is called for the lineage; the location depends on the version in use. -#}
+{% macro catalog_table(name) -%}
+    {%- set lineage = source("catalog", name) -%}
+    {{ read_files([lake_path("catalog/" ~ setting("METERHOUSE_CATALOG_VERSION") ~ "/" ~ name ~ ".parquet")]) }}
+{%- endmacro %}
+
+{% macro accounts_table(name) -%}
+    {%- set lineage = source("accounts", name) -%}
+    {{ read_files([lake_path("accounts/" ~ setting("METERHOUSE_ACCOUNTS_VERSION") ~ "/" ~ name ~ ".parquet")]) }}
+{%- endmacro %}
+
+{% macro column_values(query) %}
+    {%- if not execute -%}{{ return([]) }}{%- endif -%}
+    {{ return(run_query(query).columns[0].values()) }}
+{% endmacro %}
+
+{#- Manifest files that the relation does not hold yet. The empty schema file comes first: it gives the types and
+    keeps the list from being empty. -#}
+{% macro new_manifest_files(relation=none) %}
+    {%- set query -%}
+        select file from {{ list_files(lake_path("batches/*.parquet")) }}
+        {% if relation -%} where parse_filename(file, true) not in (select batch_id from {{ relation }}) {%- endif %}
+        order by file
+    {%- endset -%}
+    {{ return([lake_path("schema/batches.parquet")] + (column_values(query) | list)) }}
+{% endmacro %}
+
+{% macro list_files(pattern) -%}{{ return(adapter.dispatch("list_files")(pattern)) }}{%- endmacro %}
+{% macro default__list_files(pattern) -%}glob({{ quoted(pattern) }}){%- endmacro %}
+
+{#- Files of accepted events: those rows of stg_lake__batch_dates that satisfy the condition. -#}
+{% macro event_files(condition) %}
+    {%- set query -%}
+        select {{ quoted(lake_path("events/event_date=")) }} || event_date || '/' || batch_id || '.parquet'
+        from {{ ref("stg_lake__batch_dates") }}
+        where {{ condition }}
+        order by event_date, batch_id
+    {%- endset -%}
+    {{ return([lake_path("schema/events.parquet")] + (column_values(query) | list)) }}
+{% endmacro %}

@@ -1,0 +1,133 @@
+{#- What a meter reads from an event, generated from the catalog: which events feed it, and which value each gives. -#}
+
+{#- Meters with one of these aggregations, each with its filters: [{meter_id, aggregation, field, per, filters}]. -#}
+{% macro meters_with(aggregations) %}
+    {%- set meters = [] -%}
+    {%- set meters_relation = ref("stg_catalog__meters") -%}
+    {%- set filters_relation = ref("stg_catalog__meter_filters") -%}
+    {%- set event_types_relation = ref("stg_catalog__meter_event_types") -%}
+    {%- if execute -%}
+        {%- set query -%}
+            select
+                meter_id,
+                field,
+                per
+            from {{ meters_relation }}
+            where aggregation in ({% for word in aggregations %}{{ quoted(word) }}{{ ", " if not loop.last }}{% endfor %})
+            order by meter_id
+        {%- endset -%}
+        {%- for row in run_query(query).rows -%}
+            {%- set filters = [] -%}
+            {%- set filter_query -%}
+                select
+                    field,
+                    value
+                from {{ filters_relation }}
+                where meter_id = {{ quoted(row[0]) }}
+                order by field
+            {%- endset -%}
+            {%- for filter in run_query(filter_query).rows -%}
+                {%- do filters.append({"field": filter[0], "value": filter[1]}) -%}
+            {%- endfor -%}
+            {%- do meters.append({"meter_id": row[0], "field": row[1], "per": row[2], "filters": filters}) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(meters) }}
+{% endmacro %}
+
+{% macro property_text(key) -%}{{ return(adapter.dispatch("property_text")(key)) }}{%- endmacro %}
+
+{#- A key may hold a dot itself; only when there is no such key is it a path. -#}
+{% macro default__property_text(key) -%}
+    {%- set literal = quoted('$."' ~ key ~ '"') -%}
+    {%- if "." in key -%}
+        coalesce(
+            json_extract_string(events.properties, {{ literal }}),
+            json_extract_string(events.properties, {{ quoted("$." ~ (key.split(".") | map("tojson") | join("."))) }})
+        )
+    {%- else -%}
+        json_extract_string(events.properties, {{ literal }})
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro field_text(field) -%}
+    {%- if field.startswith("properties.") -%}
+        {{ property_text(field[11:]) }}
+    {%- elif field == "total_tokens" -%}
+        cast({{ field_number(field) }} as varchar)
+    {%- else -%}
+        cast(events.{{ field }} as varchar)
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro field_number(field) -%}
+    {%- if field.startswith("properties.") -%}
+        try_cast({{ property_text(field[11:]) }} as decimal(38, 12))
+    {%- elif field == "total_tokens" -%}
+        cast(
+            case
+                when events.input_tokens is not null or events.output_tokens is not null
+                    then coalesce(events.input_tokens, 0) + coalesce(events.output_tokens, 0)
+            end as decimal(38, 12)
+        )
+    {%- else -%}
+        cast(events.{{ field }} as decimal(38, 12))
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro filter_holds(filters) -%}
+    {%- if not filters -%}
+        true
+    {%- else -%}
+        {%- for filter in filters -%}
+            {%- if filter.field in ("quantity", "cost_usd", "revision", "input_tokens", "output_tokens", "cached_input_tokens") -%}
+                coalesce(cast(events.{{ filter.field }} as decimal(38, 12)) = try_cast({{ quoted(filter.value) }} as decimal(38, 12)), false)
+            {%- else -%}
+                coalesce({{ field_text(filter.field) }} = {{ quoted(filter.value) }}, false)
+            {%- endif -%}
+            {{ " and " if not loop.last }}
+        {%- endfor -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- Does the event, joined to the meter by its type, feed it? -#}
+{% macro event_feeds_meter(meters, meter_id) -%}
+    {%- set filtered = meters | selectattr("filters") | list -%}
+    {%- if not filtered -%}
+        true
+    {%- else -%}
+        case {{ meter_id }}
+            {% for meter in filtered -%}
+            when {{ quoted(meter.meter_id) }} then {{ filter_holds(meter.filters) }}
+            {% endfor -%}
+            else true
+        end
+    {%- endif -%}
+{%- endmacro %}
+
+{#- The event's value for the meter; as_text for distinct counts, otherwise DECIMAL(38,12). -#}
+{% macro meter_value(meters, meter_id, attribute="field", as_text=false) -%}
+    {%- set typed = "varchar" if as_text else "decimal(38, 12)" -%}
+    {%- set named = meters | selectattr(attribute) | list -%}
+    {%- if not named -%}
+        cast(null as {{ typed }})
+    {%- else -%}
+        case {{ meter_id }}
+            {% for meter in named -%}
+            when {{ quoted(meter.meter_id) }} then {{ field_text(meter[attribute]) if as_text else field_number(meter[attribute]) }}
+            {% endfor -%}
+        end
+    {%- endif -%}
+{%- endmacro %}
+
+{#- Condition on events: their type feeds one of the meters. Keeps a scan from reading what it cannot use. -#}
+{% macro type_feeds(meters) -%}
+    {%- if not meters -%}
+        false
+    {%- else -%}
+        events.event_type in (
+            select event_type from {{ ref("stg_catalog__meter_event_types") }}
+            where meter_id in ({% for meter in meters %}{{ quoted(meter.meter_id) }}{{ ", " if not loop.last }}{% endfor %})
+        )
+    {%- endif -%}
+{%- endmacro %}

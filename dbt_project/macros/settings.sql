@@ -1,0 +1,25 @@
+{#- What a build is told. The values are read only while executing, so that a new clock or a new
+    catalog version does not make dbt parse the whole project again. No defaults that could pass
+    for a real value: a build without its settings fails. -#}
+
+{% macro setting(name) -%}
+    {%- if execute -%}{{ env_var(name) }}{%- else -%}not-known-while-parsing{%- endif -%}
+{%- endmacro %}
+
+{#- The clock of this build, an instant. -#}
+{% macro as_of() -%}
+    {%- if execute -%}cast('{{ setting("METERHOUSE_AS_OF") }}' as timestamp with time zone)
+    {%- else -%}cast('1970-01-01T00:00:00+00:00' as timestamp with time zone){%- endif -%}
+{%- endmacro %}
+
+{% macro build_id() -%}{{ setting("METERHOUSE_BUILD_ID") }}{%- endmacro %}
+
+{#- What a person asked to be rebuilt: {"days": [...]}, {"months": [...]}, {"all": true} or {}. -#}
+{% macro rebuild_request(part) %}
+    {%- if not execute -%}{{ return([]) }}{%- endif -%}
+    {{ return(fromjson(env_var("METERHOUSE_REBUILD", "{}")).get(part, [])) }}
+{% endmacro %}
+
+{% macro lake_path(relative) -%}{{ setting("METERHOUSE_HOME") }}/lake/{{ relative }}{%- endmacro %}
+
+{% macro quoted(value) -%}'{{ value | string | replace("'", "''") }}'{%- endmacro %}

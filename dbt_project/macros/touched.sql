@@ -1,0 +1,123 @@
+{#- Day-level models are rebuilt by customer and local day. These macros say which part of a model this build
+    replaces, which event files that needs, and which rows of them. Each names the models it reads before it branches,
+    so that dbt sees the dependency while parsing. -#}
+
+{#- 'all' or 'touched'. -#}
+{% macro days_scope() %}
+    {%- set build_scope = ref("int_build_scope") -%}
+    {%- if not execute -%}{{ return("all") }}{%- endif -%}
+    {%- if not is_incremental() -%}{{ return("all") }}{%- endif -%}
+    {{ return(column_values("select days_scope from " ~ build_scope)[0]) }}
+{% endmacro %}
+
+{#- Is a (customer, day) row one that this build computes again? NULL stands for every customer or every day. -#}
+{% macro is_touched(customer_id, usage_date) -%}
+    (
+        ({{ customer_id }}, {{ usage_date }}) in (
+            select (customer_id, usage_date) from {{ ref("int_touched_customer_days") }}
+            where customer_id is not null and usage_date is not null
+        )
+        or {{ customer_id }} in (
+            select customer_id from {{ ref("int_touched_customer_days") }} where usage_date is null
+        )
+        or {{ usage_date }} in (
+            select usage_date from {{ ref("int_touched_customer_days") }} where customer_id is null
+        )
+    )
+{%- endmacro %}
+
+{#- Pre-hook of every day-level model: what is computed again goes first, also where nothing will replace it. -#}
+{% macro delete_touched() %}
+    {%- if execute and is_incremental() -%}
+        {%- if days_scope() == "all" -%}
+            delete from {{ this }}
+        {%- else -%}
+            delete from {{ this }} where {{ is_touched("customer_id", "usage_date") }}
+        {%- endif -%}
+    {%- else -%}
+        select 1
+    {%- endif -%}
+{% endmacro %}
+
+{#- Event files that can hold events of touched local days: a local day overlaps the UTC days next to it. -#}
+{% macro touched_event_files() %}
+    {%- set touched = ref("int_touched_customer_days") -%}
+    {%- if days_scope() == "all" -%}
+        {{ return(event_files("true")) }}
+    {%- endif -%}
+    {{ return(event_files(
+        "exists (select 1 from " ~ touched ~ " where usage_date is null)"
+        ~ " or event_date in (select usage_date + step from " ~ touched ~ ", (values (-1), (0), (1)) as steps (step)"
+        ~ " where usage_date is not null)"
+    )) }}
+{% endmacro %}
+
+{% macro local_date(instant, timezone) -%}{{ return(adapter.dispatch("local_date")(instant, timezone)) }}{%- endmacro %}
+
+{#- UTC is by far the most common zone, and a zone look-up per row costs more than the rest of the scan. -#}
+{% macro default__local_date(instant, timezone) -%}
+    case
+        when {{ timezone }} is null or {{ timezone }} = 'UTC' then cast({{ instant }} as date)
+        else cast(timezone({{ timezone }}, {{ instant }}) as date)
+    end
+{%- endmacro %}
+
+{#- `where` of a model that reads another day-level model: only what this build computes. -#}
+{% macro where_touched() -%}
+    {%- set touched = ref("int_touched_customer_days") -%}
+    {%- if days_scope() != "all" -%} where {{ is_touched("customer_id", "usage_date") }} {%- endif -%}
+{%- endmacro %}
+
+{#- The events that count, with their local day, of the days that this build computes: highest revision, not void. -#}
+{% macro effective_events(columns, condition="true") -%}
+    select * from (
+        select
+            events.customer_id,
+            {{ local_date("events.occurred_at", "zones.timezone") }} as usage_date,
+            {% for column in columns -%}
+            events.{{ column }}{{ "," if not loop.last }}
+            {% endfor %}
+        from {{ read_files(touched_event_files() if condition != "false" else event_files("false")) }} as events
+        left join {{ ref("int_customer_timezones") }} as zones on events.customer_id = zones.customer_id
+        where
+            not events.is_void
+            and ({{ condition }})
+            and not exists (
+                select 1 from {{ ref("int_event_revisions") }} as revisions
+                where
+                    revisions.event_id = events.event_id
+                    and revisions.revision > events.revision
+                    and revisions.occurred_at between
+                    events.occurred_at - interval 35 day and events.occurred_at + interval 35 day
+            )
+    ) as effective
+    {{ where_touched() }}
+{%- endmacro %}
+
+{#- Every column that a meter's field, filter or `per` may name; unused ones are pruned by the engine. -#}
+{% macro event_columns() %}
+    {{ return([
+        "event_id", "event_type", "occurred_at", "revision", "is_void", "quantity", "user_id", "resource", "provider",
+        "model", "input_tokens", "output_tokens", "cached_input_tokens", "cost_usd", "properties"
+    ]) }}
+{% endmacro %}
+
+{#- The same three for int_unbilled_activity, which a new catalog or accounts version computes anew. -#}
+{% macro coverage_scope() %}
+    {%- set build_scope = ref("int_build_scope") -%}
+    {%- if not execute or not is_incremental() -%}{{ return("all") }}{%- endif -%}
+    {{ return(column_values("select coverage_scope from " ~ build_scope)[0]) }}
+{% endmacro %}
+
+{% macro where_uncovered() -%}
+    {%- set touched = ref("int_touched_customer_days") -%}
+    {%- if coverage_scope() != "all" -%} where {{ is_touched("customer_id", "usage_date") }} {%- endif -%}
+{%- endmacro %}
+
+{% macro delete_uncovered() %}
+    {%- if execute and is_incremental() -%}
+        delete from {{ this }} {{ where_uncovered() }}
+    {%- else -%}
+        select 1
+    {%- endif -%}
+{% endmacro %}

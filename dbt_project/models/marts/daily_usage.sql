@@ -1,0 +1,22 @@
+{{ config(materialized='view') }}
+
+with daily_usage as (
+
+    select * from {{ ref('int_daily_usage') }}
+
+),
+
+final as (
+
+    select
+        usage_date,
+        customer_id,
+        meter_id,
+        quantity,
+        event_count,
+        cost_usd
+    from daily_usage
+
+)
+
+select * from final

@@ -1,0 +1,20 @@
+with source as (
+
+    select * from {{ accounts_table('customers') }}
+
+),
+
+renamed as (
+
+    select
+        customer_id,
+        stripe_customer_id,
+        name,
+        email,
+        timezone,
+        inactive_from
+    from source
+
+)
+
+select * from renamed
