@@ -41,11 +41,11 @@ final as (
         usage_date,
         cast(sum(quantity) as decimal(38, 12)) as quantity
     from readings
-    where quantity is not null
     group by
         customer_id,
         meter_id,
         usage_date
+    having sum(quantity) is not null
 
 )
 

@@ -28,9 +28,7 @@ readings as (
         events.cost_usd
     from events
     inner join meter_event_types on events.event_type = meter_event_types.event_type
-    where
-        {{ event_feeds_meter(meters, "meter_event_types.meter_id") }}
-        and {{ meter_value(meters, "meter_event_types.meter_id") }} is not null
+    where {{ event_feeds_meter(meters, "meter_event_types.meter_id") }}
 
 ),
 
@@ -42,10 +40,10 @@ final as (
         usage_date,
         per_value,
         max(quantity) as max_quantity,
-        arg_max(quantity, (occurred_at, event_id)) as latest_quantity,
-        max(occurred_at) as latest_at,
-        arg_max(event_id, (occurred_at, event_id)) as latest_event_id,
-        count(*) as event_count,
+        arg_max(quantity, (occurred_at, event_id)) filter (where quantity is not null) as latest_quantity,
+        max(occurred_at) filter (where quantity is not null) as latest_at,
+        arg_max(event_id, (occurred_at, event_id)) filter (where quantity is not null) as latest_event_id,
+        count(quantity) as event_count,
         cast(sum(cost_usd) as decimal(38, 12)) as cost_usd
     from readings
     group by
@@ -53,6 +51,7 @@ final as (
         meter_id,
         usage_date,
         per_value
+    having max(quantity) is not null
 
 )
 
