@@ -37,17 +37,9 @@
 
 {% macro property_text(key) -%}{{ return(adapter.dispatch("property_text")(key)) }}{%- endmacro %}
 
-{#- A key may hold a dot itself; only when there is no such key is it a path. -#}
+{#- The key is literal: names such as gen_ai.request.model hold dots themselves. -#}
 {% macro default__property_text(key) -%}
-    {%- set literal = quoted('$."' ~ key ~ '"') -%}
-    {%- if "." in key -%}
-        coalesce(
-            json_extract_string(events.properties, {{ literal }}),
-            json_extract_string(events.properties, {{ quoted("$." ~ (key.split(".") | map("tojson") | join("."))) }})
-        )
-    {%- else -%}
-        json_extract_string(events.properties, {{ literal }})
-    {%- endif -%}
+    json_extract_string(events.properties, {{ quoted('$."' ~ key ~ '"') }})
 {%- endmacro %}
 
 {% macro field_text(field) -%}

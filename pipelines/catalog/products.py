@@ -1,0 +1,50 @@
+"""The products that ship with Meterhouse: their names, and starting a home from one.
+
+What a product sells does not belong here; it is data under data/products/.
+"""
+
+import shutil
+from pathlib import Path
+
+from pipelines.errors import ConfigurationError, Fault
+from pipelines.home import Home
+
+PRODUCTS = Path(__file__).resolve().parents[2] / "data" / "products"
+
+
+def list_products() -> list[str]:
+    """The names that ``copy_product`` takes, in alphabetical order."""
+    return sorted(folder.name for folder in PRODUCTS.iterdir() if (folder / "catalog").is_dir())
+
+
+def copy_product(home: Home, name: str) -> None:
+    """Start a home from a product; documents that are already there and equal are left alone.
+
+    :raises ConfigurationError: there is no such product, or the home has other documents; nothing is changed.
+    """
+    if name not in list_products():
+        raise ConfigurationError(
+            f"there is no product {name!r}", remedy=f"write one of {', '.join(list_products())}"
+        )
+    source = PRODUCTS / name
+    files = [
+        path.relative_to(source) for part in ("catalog", "accounts") for path in (source / part).iterdir()
+    ]
+    faults = [
+        Fault(
+            str(file), "file", f"is there and differs from that of {name}", "keep it in another place first"
+        )
+        for file in sorted(files)
+        if (home.root / file).exists() and (home.root / file).read_bytes() != (source / file).read_bytes()
+    ]
+    if faults:
+        raise ConfigurationError(
+            "the home already has its own catalog or accounts; nothing was changed",
+            faults,
+            where=str(home.root),
+            remedy="start in an empty folder (--home DIR), or move these documents away",
+        )
+    home.ensure()
+    for file in files:
+        if not (home.root / file).exists():
+            shutil.copyfile(source / file, home.root / file)
