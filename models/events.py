@@ -194,8 +194,10 @@ class SourceMapping(_Strict):
         return self.event_id == FROM_ROW
 
     def fits(self, path: str) -> bool:
-        """Whether the pattern fits a file, by its name or by its path relative to inbox/ (slashes)."""
-        return fnmatchcase(path.rsplit("/", 1)[-1], self.files) or fnmatchcase(path, self.files)
+        """Whether the pattern fits a file's name or path relative to inbox/, with or without ``.gz``."""
+        plain = path.removesuffix(".gz")
+        names = {path, plain, path.rsplit("/", 1)[-1], plain.rsplit("/", 1)[-1]}
+        return any(fnmatchcase(name, self.files) for name in names)
 
     def column_of(self, field: str) -> str | None:
         """The column or dotted path that feeds an event field; None for constants and ids made from rows."""

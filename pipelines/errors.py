@@ -46,7 +46,9 @@ class ConfigurationError(MeterhouseError):
 
     exit_code = 2
 
-    def __init__(self, what: str, faults: Sequence[Fault] = (), *, where: str | None = None, remedy: str | None = None):
+    def __init__(
+        self, what: str, faults: Sequence[Fault] = (), *, where: str | None = None, remedy: str | None = None
+    ):
         self.faults = tuple(faults)
         super().__init__(what, where=where, remedy=remedy)
 

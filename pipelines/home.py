@@ -63,6 +63,15 @@ class Home:
 
     def ensure(self) -> "Home":
         """Make the folders that are missing; existing content stays as it is."""
-        for folder in (self.catalog, self.accounts, self.inbox, self.lake, self.warehouse, self.ledger, self.serving, self.cache):
+        for folder in (
+            self.catalog,
+            self.accounts,
+            self.inbox,
+            self.lake,
+            self.warehouse,
+            self.ledger,
+            self.serving,
+            self.cache,
+        ):
             folder.mkdir(parents=True, exist_ok=True)
         return self

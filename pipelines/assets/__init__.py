@@ -1,1 +1,1 @@
-"""Dagster wiring: every asset is a few lines around a pure function or dbt. Logic does not belong here."""
+"""Wiring of assets to the functions that do the work; each is a few lines. Logic does not belong here."""

@@ -206,7 +206,7 @@ class RatingHome:
         }  # fmt: skip
         arguments = [command, "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path",
                      str(self.root / "target"), "--log-path", str(self.root / "logs"), "--select", *select.split(),
-                     "--quiet", "--no-use-colors"]  # fmt: skip
+                     "--quiet", "--no-use-colors", "--log-level-file", "none"]  # fmt: skip
         if command == "build":
             arguments += ["--exclude-resource-type", "unit_test"]
         if full_refresh:

@@ -4,12 +4,16 @@
     {{ exact_product(billable, unit_amount) }}
 {%- endmacro %}
 
-{#- A package that is started is charged in full. -#}
-{% macro package_amount(billable, package_size, package_amount) -%}
-    cast({{ started_units(billable, package_size) }} * {{ package_amount }} as decimal(38, 24))
+{#- A package that is started is charged in full. Counts as of `scaled`. -#}
+{% macro package_amount(billable_count, package_size_count, package_amount) -%}
+    cast(
+        cast(
+            ({{ billable_count }} + {{ package_size_count }} - 1) // {{ package_size_count }} as decimal(38, 0)
+        ) * {{ package_amount }} as decimal(38, 24)
+    )
 {%- endmacro %}
 
-{#- The tier is the last one entered; all before it are full and known from the catalog. -#}
+{#- The tier is the last one entered; all below it are full and known from the catalog. -#}
 {% macro graduated_amount(billable, amount_below, tier_from, unit_amount, flat_amount) -%}
     cast(
         {{ amount_below }} + cast({{ flat_amount }} as decimal(38, 24))
@@ -28,7 +32,32 @@
     cast({{ flat_amount }} as decimal(38, 24))
 {%- endmacro %}
 
-{#- The billable part of what the provider charged for all usage; null when that is not known. -#}
-{% macro cost_plus_amount(cost_usd, multiplier, billable, quantity) -%}
-    {{ exact_product_ratio(cost_usd, multiplier, billable, quantity) }}
+{#- The billable part of what the provider charged, times the multiplier; null when that cost is not known.
+    charged_count = scaled(cost) * scaled(multiplier), charged_rest = that % quantity_count. -#}
+{% macro cost_plus_amount(charged_count, charged_rest, billable_count, quantity_count) -%}
+    {{ exact_product_ratio(charged_count, charged_rest, billable_count, quantity_count) }}
+{%- endmacro %}
+
+{#- The amount by the charge's own model, null where one goes beyond the type. Expects the columns of int_charges. -#}
+{% macro overage_amount(charge, tier) -%}
+    {%- set billable = charge ~ ".overage_quantity" -%}
+    {%- set models = {
+        "per_unit": per_unit_amount(billable, charge ~ ".unit_amount"),
+        "package": package_amount(
+            charge ~ ".overage_count", charge ~ ".package_size_count", charge ~ ".package_amount"
+        ),
+        "graduated": graduated_amount(
+            billable, tier ~ ".amount_below", tier ~ ".tier_from", tier ~ ".unit_amount", tier ~ ".flat_amount"
+        ),
+        "volume": volume_amount(billable, tier ~ ".unit_amount", tier ~ ".flat_amount"),
+        "flat": flat_fee_amount(charge ~ ".flat_amount"),
+        "cost_plus": cost_plus_amount(
+            charge ~ ".charged_count", charge ~ ".charged_rest", charge ~ ".overage_count", charge ~ ".quantity_count"
+        ),
+    } -%}
+    case {{ charge }}.overage_model
+        {% for model, amount in models.items() -%}
+        when {{ quoted(model) }} then {{ attempt(amount, billable) }}
+        {% endfor -%}
+    end
 {%- endmacro %}

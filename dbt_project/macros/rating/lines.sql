@@ -1,0 +1,55 @@
+{#- The words of invoice lines. -#}
+
+{#- A decimal as people write it: 12,345.5 -#}
+{% macro plain_number(value) -%}{{ return(adapter.dispatch("plain_number")(value)) }}{%- endmacro %}
+
+{% macro default__plain_number(value) -%}
+    case when {{ value }} < 0 and trunc({{ value }}) = 0 then '-' else '' end
+    || format('{:,}', cast(trunc({{ value }}) as hugeint))
+    || rtrim(rtrim(substr(cast(abs({{ value }} - trunc({{ value }})) as varchar), 2), '0'), '.')
+{%- endmacro %}
+
+{#- What follows the quantity, from a charge's own terms; an override may replace a unit price. -#}
+{% macro overage_words() -%}
+    case overage_model
+        when 'per_unit' then {{ plain_number("unit_amount") }}
+        when 'package'
+            then {{ plain_number("package_amount") }} || ' per started ' || {{ plain_number("package_size") }}
+        when 'graduated' then 'graduated prices'
+        when 'volume' then 'the volume price of the total'
+        when 'flat' then 'a flat fee'
+        when 'cost_plus' then 'provider cost times ' || {{ plain_number("multiplier") }}
+    end
+{%- endmacro %}
+
+{#- Expects the aliases of invoice_lines.sql. -#}
+{% macro line_description() -%}
+    case lines.line_type
+        when 'price' then cycles.plan_name || cycles.share_words
+        when 'capacity'
+            then charge_words.meter_name || ': ' || {{ plain_number("lines.quantity") }} || ' bought above '
+                || charge_words.included_words || ' included, at ' || charge_words.capacity_words || ' '
+                || cycles.currency || ' each' || cycles.share_words
+        else charge_words.meter_name || ': ' || {{ plain_number("lines.quantity") }}
+            || case
+                when billable_quantities.included_quantity = 0 then ''
+                when billable_quantities.included_quantity = charge_words.included
+                    then ' over ' || charge_words.included_words || ' included' || charge_words.reset_words
+                when billable_quantities.included_quantity is not null
+                    then ' over ' || {{ plain_number("billable_quantities.included_quantity") }} || ' included'
+                        || charge_words.reset_words
+                else ''
+            end
+            || ', at '
+            || case
+                when billable_quantities.override_unit_amount is not null
+                    then {{ plain_number("billable_quantities.override_unit_amount") }}
+                else charge_words.overage_words
+            end
+            || case
+                when charge_words.is_per_unit then ' ' || cycles.currency || ' each'
+                else ''
+            end
+            || case when charge_words.is_level then cycles.share_words else '' end
+    end
+{%- endmacro %}

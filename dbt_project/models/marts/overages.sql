@@ -1,0 +1,64 @@
+-- depends_on: {{ ref('int_rated_periods') }}
+{{ config(materialized='incremental', incremental_strategy='append', pre_hook="{{ delete_rerated() }}") }}
+
+with billable_quantities as (
+
+    select * from {{ ref('int_billable_quantities') }}
+    where
+        is_current
+        and overage_quantity > 0
+
+),
+
+lines as (
+
+    select * from {{ ref('int_lines') }}
+    where
+        is_current
+        and line_type = 'usage'
+
+),
+
+periods as (
+
+    select * from {{ ref('int_periods_to_rate') }}
+
+),
+
+plan_charges as (
+
+    select * from {{ ref('int_plan_charges') }}
+
+),
+
+final as (
+
+    select
+        periods.customer_id,
+        periods.subscription_id,
+        plan_charges.plan_id,
+        plan_charges.meter_id,
+        plan_charges.overage_model as charge_model,
+        periods.currency,
+        billable_quantities.quantity,
+        billable_quantities.included_quantity,
+        billable_quantities.overage_quantity,
+        case
+            when lines.period_number is null then cast(0 as decimal(38, 12))
+            else cast(round(lines.exact_amount, 12) as decimal(38, 12))
+        end as amount,
+        periods.period_start,
+        periods.period_end,
+        periods.service_start,
+        periods.service_end
+    from billable_quantities
+    inner join periods on billable_quantities.period_number = periods.period_number
+    inner join plan_charges on billable_quantities.charge_number = plan_charges.charge_number
+    left join lines
+        on
+            billable_quantities.period_number = lines.period_number
+            and billable_quantities.charge_number = lines.charge_number
+
+)
+
+select * from final

@@ -1,0 +1,152 @@
+"""Assets of the lake: configuration versions, and the events, rejects and batches read from the inbox."""
+
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+
+from pipelines.checks import stale_sources, unbalanced_batches
+from pipelines.errors import MeterhouseError
+from pipelines.reports import report
+from pipelines.session import Session
+
+INBOX = dg.AssetKey(["home", "inbox"])
+CATALOG_FILES = dg.AssetKey(["home", "catalog"])
+ACCOUNTS_FILES = dg.AssetKey(["home", "accounts"])
+CATALOG = dg.AssetKey(["lake", "catalog"])
+ACCOUNTS = dg.AssetKey(["lake", "accounts"])
+EVENTS = dg.AssetKey(["lake", "events"])
+REJECTS = dg.AssetKey(["lake", "rejects"])
+BATCHES = dg.AssetKey(["lake", "batches"])
+
+files = [
+    dg.AssetSpec(INBOX, group_name="files", kinds={"file"}, description="Raw usage files, as sent."),
+    dg.AssetSpec(
+        CATALOG_FILES, group_name="files", kinds={"yaml"}, description="Meters, plans and prices, as written."
+    ),
+    dg.AssetSpec(
+        ACCOUNTS_FILES,
+        group_name="files",
+        kinds={"csv"},
+        description="Customers and subscriptions, as written.",
+    ),
+]
+
+
+@dg.multi_asset(
+    specs=[
+        dg.AssetSpec(
+            CATALOG, deps=[CATALOG_FILES], kinds={"parquet"}, description="The catalog version in use."
+        ),
+        dg.AssetSpec(
+            ACCOUNTS, deps=[ACCOUNTS_FILES], kinds={"parquet"}, description="The accounts version in use."
+        ),
+    ],
+    group_name="lake",
+    required_resource_keys={"session"},
+)
+def configuration(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
+    """Validate the documents and keep this version of them."""
+    session: Session = context.resources.session
+    with failing(session):
+        loaded = session.configuration
+    yield dg.MaterializeResult(asset_key=CATALOG, metadata={"version": loaded.catalog_version})
+    yield dg.MaterializeResult(asset_key=ACCOUNTS, metadata={"version": loaded.accounts_version})
+
+
+@dg.multi_asset(
+    specs=[
+        dg.AssetSpec(key, deps=[INBOX, CATALOG], kinds={"parquet"}, description=description)
+        for key, description in (
+            (EVENTS, "Accepted events, typed, by UTC date."),
+            (REJECTS, "Rejected records, whole, with the reason."),
+            (BATCHES, "One row per file read."),
+        )
+    ],
+    group_name="lake",
+    required_resource_keys={"session"},
+)
+def usage(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
+    """Read the files of the inbox that are new."""
+    from pipelines.ingest import ingest_inbox
+
+    session: Session = context.resources.session
+    with session.steps.step("Reading usage files") as step, failing(session):
+        session.ingest = ingest_inbox(
+            session.settings.home,
+            session.configuration.sources,
+            session.as_of,
+            on_progress=lambda source_file, file_number, file_count, rows_read: step.update(
+                file_number - 1, file_count, f"{source_file}: {rows_read:,} rows"
+            ),
+        )
+    read = session.ingest
+    session.warnings += [f"{name}: not a usage file by its ending; left alone" for name in read.ignored_files]
+    session.warnings += [
+        f"{name}: changed while it was read; the next run reads it" for name in read.changed_files
+    ]
+    session.warnings += [
+        f"{batch.source_file}: {batch.separate_event_count} event ids name events over 35 days apart"
+        for batch in read.batches
+        if batch.separate_event_count
+    ]
+    yield dg.MaterializeResult(
+        asset_key=EVENTS, metadata={"accepted": read.accepted_count, "duplicates": read.duplicate_count}
+    )
+    yield dg.MaterializeResult(asset_key=REJECTS, metadata={"rejected": read.rejected_count})
+    yield dg.MaterializeResult(
+        asset_key=BATCHES, metadata={"files": len(read.batches), "rows_read": read.rows_read}
+    )
+
+
+@dg.asset_check(asset=BATCHES, blocking=True, required_resource_keys={"session"})
+def rows_are_conserved(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    """Rows read = accepted + duplicates + rejected, in every batch."""
+    session: Session = context.resources.session
+    faults = unbalanced_batches(session.settings.home)
+    if faults:
+        session.failure = MeterhouseError(
+            "; ".join(faults),
+            where=str(session.settings.home.lake / "batches"),
+            remedy="a batch lost rows: keep the lake as it is and report this; nothing was published",
+        )
+    return dg.AssetCheckResult(passed=not faults, metadata={"unbalanced": faults})
+
+
+@dg.asset_check(asset=EVENTS, required_resource_keys={"session"})
+def sources_are_fresh(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    """Every source that sent files before has sent one lately."""
+    session: Session = context.resources.session
+    home = session.settings.home
+    stale = stale_sources(home, session.configuration.sources, session.as_of)
+    for source in stale:
+        report("source_stale", str(source), str(home.inbox), "ask whoever sends these files")
+    session.warnings += [str(source) for source in stale]
+    return dg.AssetCheckResult(
+        passed=not stale,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={source.name: source.last_file_at.isoformat() for source in stale},
+    )
+
+
+class failing:
+    """Keeps what went wrong for whoever started the run, and says it in the run's log."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, MeterhouseError):
+            self._session.failure = error
+            raise dg.Failure(description=str(error), allow_retries=False) from error
+
+
+assets: Sequence[dg.AssetsDefinition | dg.AssetSpec | dg.AssetChecksDefinition] = [
+    *files,
+    configuration,
+    usage,
+    rows_are_conserved,
+    sources_are_fresh,
+]

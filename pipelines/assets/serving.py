@@ -1,0 +1,87 @@
+"""Assets of what people read: the published file, and who reads it (dbt's exposures)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from pipelines import dbt
+from pipelines.assets.lake import failing
+from pipelines.serving.measure import measure, open_tables
+from pipelines.serving.publish import Publication, PublishedTable, publish
+from pipelines.session import Session
+
+PUBLISHED = dg.AssetKey(["serving", "meterhouse"])
+
+
+def published_asset(manifest: dbt.Manifest) -> dg.AssetsDefinition:
+    """The published file, from every mart and action."""
+
+    @dg.asset(
+        key=PUBLISHED,
+        deps=[dg.AssetKey(model["name"]) for model in dbt.models_in(manifest, dbt.PUBLISHED_LAYERS)],
+        group_name="serving",
+        kinds={"duckdb"},
+        description="serving/meterhouse.duckdb: what people and BI tools open, read-only.",
+        required_resource_keys={"session"},
+    )
+    def published(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        session: Session = context.resources.session
+        with failing(session):
+            metadata = publish_session(session, manifest)
+        return dg.MaterializeResult(metadata=metadata)
+
+    return published
+
+
+def publish_session(session: Session, manifest: dbt.Manifest) -> dict[str, Any]:
+    """Publish what the session built; metadata: rows by table, money totals, and how fresh it is."""
+    configuration = session.configuration
+    publication = Publication(
+        published_at=session.settings.now(),
+        as_of=session.as_of,
+        catalog_version=configuration.catalog_version,
+        accounts_version=configuration.accounts_version,
+        code_version=dbt.code_version(),
+        build_id=session.build_id,
+    )
+    with session.steps.step("Publishing"):
+        session.published = publish(session.settings.home, published_tables(manifest), publication)
+    metadata: dict[str, Any] = {f"rows {name}": rows for name, rows in session.published.row_counts.items()}
+    with open_tables(session.published.file) as tables:
+        if "invoices" in session.published.row_counts:
+            metadata |= {
+                f"invoices {name}": total for name, total in measure(tables, "invoices").totals.items()
+            }
+    return {
+        **metadata,
+        "path": dg.MetadataValue.path(session.published.file),
+        "published_at": dg.MetadataValue.timestamp(publication.published_at),
+        "as_of": dg.MetadataValue.timestamp(publication.as_of),
+    }
+
+
+def published_tables(manifest: dbt.Manifest) -> list[PublishedTable]:
+    """Every model of the marts and actions, with its documentation."""
+    return [
+        PublishedTable(
+            model["name"],
+            model["description"].strip(),
+            {column: described["description"] for column, described in model["columns"].items()},
+        )
+        for model in dbt.models_in(manifest, dbt.PUBLISHED_LAYERS)
+    ]
+
+
+def exposures(manifest: Mapping[str, Any]) -> list[dg.AssetSpec]:
+    """Who reads the published file, at the end of the lineage."""
+    return [
+        dg.AssetSpec(
+            dg.AssetKey(["exposures", exposure["name"]]),
+            deps=[PUBLISHED],
+            group_name="exposures",
+            description=exposure["description"],
+            metadata={"owner": exposure["owner"].get("name") or exposure["owner"].get("email") or ""},
+        )
+        for exposure in manifest["exposures"].values()
+    ]

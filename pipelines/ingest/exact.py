@@ -1,0 +1,276 @@
+"""Records and values one at a time, exactly: what the vectorised path cannot decide by itself comes here.
+
+A *cell* is the JSON text of one value. Both paths must agree on every record; a property test holds them to
+it. Vectorised work does not belong here.
+"""
+
+import json
+import re
+from datetime import UTC, datetime
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
+from typing import NoReturn
+
+from models.events import MAX_JSON_DIGITS, EventField, Kind
+from pipelines.ingest.mapping import Plan
+
+# Deeper JSON is refused: readers of every kind, the lake's included, give up somewhere.
+MAX_DEPTH = 100
+# Longer numbers are invalid whatever they say; Python refuses to read them at some length, too.
+_MAX_NUMBER_LENGTH = 1000
+
+# Wide enough for any product of what _NUMBER lets through and a factor.
+_EXACT = Context(prec=4 * _MAX_NUMBER_LENGTH, Emax=MAX_EMAX, Emin=MIN_EMIN)
+_BLANK = " \t\r\n\f\v"
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?")
+_INSTANT = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]+))?)?"
+    r"(?:([Zz])|([+-])([0-9]{2})(?::?([0-9]{2}))?)?"
+)
+
+Value = str | int | bool | Decimal | datetime
+
+
+class Malformed(ValueError):
+    """The record is not a JSON object that can be relied on."""
+
+
+class Number(str):
+    """A JSON number as it was written."""
+
+    __slots__ = ()
+
+
+class _Object(dict[str, object]):
+    """A JSON object that remembers whether a key was given twice."""
+
+    has_repeated_key = False
+
+
+def _object(pairs: list[tuple[str, object]]) -> _Object:
+    result = _Object(pairs)
+    result.has_repeated_key = len(result) < len(pairs)
+    return result
+
+
+def _integer(text: str) -> Number:
+    return Number("0" if text == "-0" else text)
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise Malformed(f"{text} is not JSON")
+
+
+_decoder = json.JSONDecoder(
+    parse_int=_integer, parse_float=Number, parse_constant=_refuse_constant, object_pairs_hook=_object
+)
+
+
+def parse(text: str) -> object:
+    """JSON with numbers as they were written. Raises Malformed for all that strict UTF-8 JSON excludes."""
+    try:
+        value = _decoder.decode(text)
+        text.encode()
+        if "\\u" in text:
+            dump(value).encode()
+    except (ValueError, RecursionError) as error:
+        raise Malformed(str(error)) from error
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        raise Malformed(f"nested deeper than {MAX_DEPTH}")
+    return value
+
+
+def _depth(value: object) -> int:
+    depth, level = 0, [value]
+    while level:
+        children: list[object] = []
+        nested = [item for item in level if isinstance(item, dict | list)]
+        for item in nested:
+            children.extend(item.values() if isinstance(item, dict) else item)
+        depth, level = depth + bool(nested), children
+    return depth
+
+
+def dump(value: object) -> str:
+    """Compact JSON with numbers as they were written."""
+    match value:
+        case Number():
+            return str(value)
+        case dict():
+            return "{" + ",".join(f"{_quote(key)}:{dump(item)}" for key, item in value.items()) + "}"
+        case list():
+            return "[" + ",".join(map(dump, value)) + "]"
+        case str():
+            return _quote(value)
+        case _:
+            return json.dumps(value)
+
+
+def _quote(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def cells_of_line(line: str, plan: Plan) -> dict[str, str | None]:
+    """The cells of one JSON line by event field, and ``extras``. Raises Malformed."""
+    record = parse(line)
+    if not isinstance(record, _Object):
+        raise Malformed("not an object")
+    base = _take(record, "properties", plan)
+    if record.has_repeated_key or (isinstance(base, _Object) and base.has_repeated_key):
+        raise Malformed("a key is given twice")
+    cells: dict[str, str | None] = {}
+    for name in (*plan.columns, *plan.paths):
+        value = _take(record, name, plan)
+        cells[name] = None if value is None else dump(value)
+    consumed = set(plan.consumed)
+    extras = {key: value for key, value in record.items() if key not in consumed}
+    cells["extras"] = dump(extras) if extras else None
+    return cells
+
+
+def _take(record: _Object, name: str, plan: Plan) -> object:
+    if name in plan.columns:
+        return record.get(plan.columns[name])
+    if name not in plan.paths:
+        return None
+    whole, steps = plan.paths[name]
+    if record.get(whole) is not None:
+        return record[whole]
+    return follow(record.get(steps[0]), steps[1:])
+
+
+def follow(value: object, steps: tuple[str, ...]) -> object:
+    """The value at a path of keys; a text that holds a JSON object may stand at its beginning."""
+    if isinstance(value, str) and not isinstance(value, Number):
+        try:
+            value = parse(value)
+        except Malformed:
+            return None
+    for step in steps:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(step)
+    return value
+
+
+def follow_cell(cell: str, steps: tuple[str, ...]) -> str | None:
+    """The same for a column given as a cell."""
+    value = follow(parse(cell), steps)
+    return None if value is None else dump(value)
+
+
+def merge_objects(base: str, extras: str) -> str:
+    """Two JSON object texts as one; the keys of ``base`` win."""
+    first, second = parse(extras), parse(base)
+    assert isinstance(first, _Object)
+    assert isinstance(second, _Object)
+    return dump({**first, **second})
+
+
+def multiply(cell: str, factor: Decimal) -> str:
+    """The cell of a number times a factor, exact, as text; of no number: a cell that no field takes."""
+    value = _number(parse(cell))
+    if value is None:
+        return "{}"
+    return f'"{_EXACT.multiply(value, factor)}"'
+
+
+def type_cell(field: EventField, cell: str) -> tuple[Value | None, str | None]:
+    """The typed value of a cell, or the reason why it has none.
+
+    (None, None) is an absent value. Instants without an offset come back naive: the source's time zone is
+    applied to all of them at once, elsewhere.
+    """
+    try:
+        raw = parse(cell)
+    except Malformed:
+        return None, field.invalid
+    if raw is None or (isinstance(raw, str) and not isinstance(raw, Number) and not raw.strip(_BLANK)):
+        return None, field.missing if field.is_required else None
+    match field.kind:
+        case Kind.TEXT:
+            value: Value | None = _text(raw, field)
+        case Kind.INSTANT:
+            value = instant(raw)
+        case Kind.BOOLEAN:
+            value = _boolean(raw)
+        case Kind.OBJECT:
+            value = _object_text(raw)
+        case _:
+            return _bounded(_number(raw), field)
+    return value, field.invalid if value is None else None
+
+
+def _text(raw: object, field: EventField) -> str | None:
+    if not isinstance(raw, str) or (isinstance(raw, Number) and not re.fullmatch("-?[0-9]+", raw)):
+        return None
+    return None if field.max_length and len(raw) > field.max_length else str(raw)
+
+
+def _boolean(raw: object) -> bool | None:
+    if isinstance(raw, bool):
+        return raw
+    if isinstance(raw, str) and not isinstance(raw, Number):
+        return {"true": True, "false": False}.get(raw.lower())
+    return None
+
+
+def _object_text(raw: object) -> str | None:
+    if isinstance(raw, str) and not isinstance(raw, Number):
+        try:
+            raw = parse(raw)
+        except Malformed:
+            return None
+    return dump(raw) if isinstance(raw, _Object) and not raw.has_repeated_key else None
+
+
+def instant(raw: object) -> datetime | None:
+    """ISO 8601 with date and time; beyond microseconds digits are cut off. Naive if it has no offset."""
+    if not isinstance(raw, str) or not (match := _INSTANT.fullmatch(raw)):
+        return None
+    day, minute, second, fraction, zulu, sign, hours, minutes = match.groups()
+    text = f"{day}T{minute}:{second or '00'}.{(fraction or '').ljust(6, '0')[:6]}"
+    if zulu:
+        text += "+00:00"
+    elif sign:
+        text += f"{sign}{hours}:{minutes or '00'}"
+    if minutes and minutes > "59":
+        return None
+    try:
+        value = datetime.fromisoformat(text)
+        return value if value.tzinfo is None else value.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _number(raw: object) -> Decimal | None:
+    """The value of a JSON number or of a text that holds one; None where there is no exact one."""
+    if not isinstance(raw, str) or len(raw) > _MAX_NUMBER_LENGTH or not _NUMBER.fullmatch(raw):
+        return None
+    value = Decimal(raw)
+    if isinstance(raw, Number) and len(_unscaled(value)) > MAX_JSON_DIGITS:
+        return None
+    return value
+
+
+def _unscaled(value: Decimal) -> str:
+    """The significant digits: zeros at either end carry nothing that a double could lose."""
+    return "".join(map(str, value.as_tuple().digits)).strip("0")
+
+
+def _bounded(value: Decimal | None, field: EventField) -> tuple[Value | None, str | None]:
+    if value is None:
+        return None, field.invalid
+    if not value:
+        value = Decimal(0)
+    exponent = value.as_tuple().exponent
+    assert isinstance(exponent, int)
+    digits = "".join(map(str, value.as_tuple().digits))
+    scale = -exponent - (len(digits) - len(digits.rstrip("0")))
+    assert field.limit is not None
+    if value and (
+        scale > field.scale or value.adjusted() > field.limit.adjusted() or abs(value) >= field.limit
+    ):
+        return None, field.invalid
+    if value < 0:
+        return None, field.negative
+    return (int(value) if field.kind is Kind.INTEGER else value), None

@@ -1,0 +1,313 @@
+"""Which records of a batch are the same event as another: duplicates, conflicts, ids used again after long.
+
+Only records whose event id occurs more than once, in the batch or in the lake near its dates, are looked at.
+Where records go afterwards does not belong here.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from itertools import groupby
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from models.events import IDENTITY_WINDOW_DAYS
+from models.frames import PAYLOAD_COLUMNS, TYPED_EVENTS
+from pipelines.home import Home
+from pipelines.ingest import exact
+from pipelines.ingest.engine import query
+from pipelines.ingest.lake import Batch, event_files
+
+_WINDOW_US = IDENTITY_WINDOW_DAYS * 86_400_000_000
+_MEMORY = "512MB"
+_KEY = "event_id, revision"
+_KEY_COLUMNS = ("event_id", "revision", "occurred_at", "payload_hash", "source_row")
+_COMPARED = tuple(name for name in PAYLOAD_COLUMNS if name not in {"occurred_at", "properties"})
+
+
+_TEXTS = tuple(name for name in PAYLOAD_COLUMNS if TYPED_EVENTS.columns[name].dtype.type == pl.String)
+_SEPARATOR, _ESCAPE = "\x1f", "\x1e"
+
+
+def payload_hash(events: pl.DataFrame) -> pl.Series:
+    """MD5 of what the sender says, the key aside: equal for equal payloads with properties written alike."""
+    fields = [
+        pl.col(name).dt.epoch("us").cast(pl.String) if name == "occurred_at" else pl.col(name).cast(pl.String)
+        for name in PAYLOAD_COLUMNS
+    ]
+    if any(events[name].str.contains(f"[{_SEPARATOR}{_ESCAPE}]").any() for name in _TEXTS):
+        fields = [
+            field.str.replace_all(_ESCAPE, f"{_ESCAPE}0", literal=True).str.replace_all(
+                _SEPARATOR, f"{_ESCAPE}1", literal=True
+            )
+            for field in fields
+        ]
+    joined = pl.concat_str([field.fill_null("") for field in fields], separator=_SEPARATOR)
+    return query("select md5(line) as hash from given", events.select(joined.alias("line"))["line"])["hash"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What identity says about a batch.
+
+    :param duplicates: source rows that say again what is known.
+    :param conflicts: source rows that say something else about a known event_id and revision.
+    :param separate_event_count: event ids used for events over 35 days apart, as far as the batch and the
+        lake near its dates show.
+    """
+
+    duplicates: pl.Series
+    conflicts: pl.Series
+    separate_event_count: int
+
+
+def rows_marked(rows: pl.Series, row_count: int) -> pl.Series:
+    """True at the source rows given, by source row; one bit each, however many they are."""
+    marks = pl.repeat(False, row_count + 1, dtype=pl.Boolean, eager=True)
+    return marks.scatter(rows, True) if len(rows) else marks
+
+
+class Identity:
+    """Collects the keys of a batch, then judges it. Spills to the batch's folder when memory runs short."""
+
+    def __init__(self, home: Home, batch: Batch) -> None:
+        self._home, self._batch = home, batch
+        self._engine = duckdb.connect(
+            config={"memory_limit": _MEMORY, "threads": 2, "temp_directory": str(batch.folder / "spill")}
+        )
+        self._engine.execute("set timezone = 'UTC'; set preserve_insertion_order = false")
+        self._engine.execute("create table keys (key ubigint, source_row bigint)")
+
+    def __enter__(self) -> "Identity":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._engine.close()
+
+    def add(self, events: pl.DataFrame) -> None:
+        """Take the event ids of staged records."""
+        with _given(self._engine, events.select("event_id", "source_row")):
+            self._engine.execute("insert into keys select hash(event_id), source_row from given")
+
+    def judge(self, row_count: int) -> Verdict:
+        """Duplicates and conflicts, in the order of the file: the first record of a key wins.
+
+        :param row_count: records of the file, good and bad.
+        """
+        self._collect_lake_rows()
+        self._engine.execute("""
+            create table candidates as
+            select key from keys group by key having count(*) > 1
+            union
+            select hash(event_id) from lake_rows
+        """)
+        if not self._count("candidates"):
+            empty = pl.Series([], dtype=pl.Int64)
+            return Verdict(empty, empty, 0)
+        self._collect_batch_rows(row_count)
+        # Equal hashes are equal payloads, so equal instants. Unequal ones may still be equal: properties are
+        # hashed as they were written, and only these few are worth reading as JSON.
+        self._engine.execute("""
+            create table keyed as
+            select event_id, revision, count(*) as row_count, count(distinct payload_hash) as payload_count,
+                min(source_row) as first_row, bool_or(source_row is null) as is_in_lake
+            from (from batch_rows union all by name from lake_rows)
+            group by event_id, revision
+            having row_count > 1 and bool_or(source_row is not null)
+        """)
+        self._engine.execute("""
+            create table verdicts as
+            select source_row, true as is_duplicate
+            from batch_rows join keyed using (event_id, revision)
+            where payload_count = 1 and (is_in_lake or source_row <> first_row)
+        """)
+        if self._engine.execute("select 1 from keyed where payload_count > 1 limit 1").fetchone():
+            self._judge_unequal()
+        separate = self._engine.execute(f"""
+            select count(*) from (
+                select event_id
+                from (from batch_rows anti join verdicts using (source_row) union all by name from lake_rows)
+                group by event_id
+                having max(instant_us) - min(instant_us) > {_WINDOW_US} and bool_or(source_row is not null)
+            )
+        """).fetchone()
+        return Verdict(
+            self._rows("is_duplicate"), self._rows("not is_duplicate"), separate[0] if separate else 0
+        )
+
+    def _collect_lake_rows(self) -> None:
+        files = event_files(self._home, _near(self._batch.dates))
+        columns = (
+            "event_id, revision, epoch_us(occurred_at) as instant_us, payload_hash, "
+            "null::bigint as source_row"
+        )
+        if not files:
+            self._engine.execute(f"""
+                create table lake_rows as select {columns}, '' as filename
+                from (select '' as event_id, 0::bigint as revision, now() as occurred_at, '' as payload_hash)
+                limit 0
+            """)
+            return
+        self._engine.execute(
+            f"""
+            create table lake_rows as select {columns}, filename
+            from read_parquet($files, filename = true, hive_partitioning = false)
+            where hash(event_id) in (select key from keys)
+            """,
+            {"files": [str(path) for path in files]},
+        )
+
+    def _collect_batch_rows(self, row_count: int) -> None:
+        self._engine.execute("""
+            create table batch_rows
+            (event_id varchar, revision bigint, instant_us bigint, payload_hash varchar, source_row bigint)
+        """)
+        table = self._engine.execute(
+            "select source_row from keys semi join candidates using (key)"
+        ).to_arrow_table()
+        candidates = rows_marked(pl.DataFrame(table)["source_row"], row_count)
+        for event_date in self._batch.dates:
+            for part in self._batch.parts(event_date, _KEY_COLUMNS):
+                rows = part.filter(candidates.gather(part["source_row"]))
+                if rows.height:
+                    with _given(self._engine, rows):
+                        self._engine.execute("""
+                            insert into batch_rows
+                            select event_id, revision, epoch_us(occurred_at), payload_hash, source_row
+                            from given
+                        """)
+
+    def _judge_unequal(self) -> None:
+        """Keys with several payloads, one by one in order, compared by value."""
+        self._engine.execute(
+            "create table unequal as select event_id, revision from keyed where payload_count > 1"
+        )
+        self._collect_payloads()
+        found: list[tuple[int, bool]] = []
+        for rows in self._payload_groups():
+            known: list[_Known] = []
+            for row in rows:
+                near = [other for other in known if abs(other.at - row.at) <= _WINDOW_US]
+                if row.source_row is not None and near:
+                    found.append((row.source_row, any(other.says_the_same(row) for other in near)))
+                else:
+                    known.append(row)
+        with _given(self._engine, pl.DataFrame(found, schema=["source_row", "is_duplicate"], orient="row")):
+            self._engine.execute("insert into verdicts select source_row, is_duplicate from given")
+
+    def _collect_payloads(self) -> None:
+        compared = ", ".join(f"{name}::varchar as {name}" for name in _COMPARED)
+        columns = f"event_id, revision, epoch_us(occurred_at) as instant_us, {compared}, properties"
+        staged = [*PAYLOAD_COLUMNS, "event_id", "revision", "source_row"]
+        is_made = False
+        for event_date in self._batch.dates:
+            for part in self._batch.parts(event_date, staged):
+                with _given(self._engine, part):
+                    select = f"select {columns}, source_row from given semi join unequal using ({_KEY})"
+                    self._engine.execute(
+                        f"{'insert into payloads' if is_made else 'create table payloads as'} {select}"
+                    )
+                    is_made = True
+        files = self._engine.execute(
+            "select distinct filename from lake_rows semi join unequal using (event_id, revision)"
+        ).fetchall()
+        if files:
+            self._engine.execute(
+                f"""
+                insert into payloads select {columns}, null
+                from read_parquet($files, hive_partitioning = false) semi join unequal using ({_KEY})
+                """,
+                {"files": [name for (name,) in files]},
+            )
+
+    def _payload_groups(self) -> Iterator[Iterator["_Known"]]:
+        cursor = self._engine.cursor()
+        cursor.execute(f"""
+            select event_id, revision, instant_us, source_row, {", ".join(_COMPARED)}, properties
+            from payloads order by event_id, revision, source_row nulls first, instant_us
+        """)
+
+        def rows() -> Iterator[tuple[Any, ...]]:
+            while piece := cursor.fetchmany(10_000):
+                yield from piece
+
+        for _, group in groupby(rows(), key=lambda row: row[:2]):
+            yield (_Known(row[2], row[3], row[4:-1], row[-1]) for row in group)
+
+    def _rows(self, condition: str) -> pl.Series:
+        table = self._engine.execute(
+            f"select source_row from verdicts where {condition} order by 1"
+        ).to_arrow_table()
+        return pl.DataFrame(table)["source_row"]
+
+    def _count(self, table: str) -> int:
+        row = self._engine.execute(f"select count(*) from {table}").fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A record of one key; ``source_row`` is None for one that the lake has."""
+
+    at: int
+    source_row: int | None
+    fields: tuple[str | None, ...]
+    properties: str
+
+    def says_the_same(self, other: "_Known") -> bool:
+        return (
+            self.at == other.at
+            and self.fields == other.fields
+            and (
+                self.properties == other.properties
+                or canonical(self.properties) == canonical(other.properties)
+            )
+        )
+
+
+def canonical(text: str) -> object:
+    """A JSON text as a value: equal if it says the same, in any key order, numbers by exact value."""
+    return _comparable(exact.parse(text))
+
+
+def _comparable(value: object) -> object:
+    match value:
+        case exact.Number():
+            return ("number", Decimal(value))
+        case bool() | None:
+            return ("word", value)
+        case dict():
+            return {key: _comparable(item) for key, item in value.items()}
+        case list():
+            return [_comparable(item) for item in value]
+        case _:
+            return value
+
+
+def _near(dates: list[date]) -> set[date]:
+    """Every date on which a record may be the same event as one of these dates."""
+    reach = range(-IDENTITY_WINDOW_DAYS - 1, IDENTITY_WINDOW_DAYS + 2)
+    first, last = date.min.toordinal(), date.max.toordinal()
+    return {
+        date.fromordinal(day.toordinal() + step)
+        for day in dates
+        for step in reach
+        if first <= day.toordinal() + step <= last
+    }
+
+
+class _given:
+    """A frame under the name ``given`` for the statements inside."""
+
+    def __init__(self, engine: duckdb.DuckDBPyConnection, frame: pl.DataFrame) -> None:
+        self._engine, self._frame = engine, frame
+
+    def __enter__(self) -> None:
+        self._engine.register("given", self._frame.to_arrow())
+
+    def __exit__(self, *_: object) -> None:
+        self._engine.unregister("given")

@@ -1,0 +1,111 @@
+"""What every format's reader offers, and what they share: blocks of a file, their records as cells.
+
+A *cell* is the JSON text of one value, null where there is none. Typing does not belong here.
+"""
+
+import gzip
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, Protocol, TypeVar, cast
+
+import polars as pl
+
+from pipelines.ingest import exact
+from pipelines.ingest.mapping import Plan
+
+BLOCK_BYTES = 32 << 20
+
+_FROM_ROW = '"from_row"'
+
+
+class UnreadableError(Exception):
+    """The file cannot be read to its end; nothing of it counts."""
+
+
+class RawRecords(Protocol):
+    """The records of a block as they stand in the file."""
+
+    def texts(self, rows: list[int]) -> list[str]:
+        """The text of records by their position in the block, from 0."""
+        ...
+
+
+@dataclass(frozen=True)
+class RawTexts:
+    """Raw records that are there as texts already."""
+
+    series: pl.Series
+
+    def texts(self, rows: list[int]) -> list[str]:
+        """The text of records by their position in the block, from 0."""
+        return self.series.gather(rows).to_list()
+
+
+Block = TypeVar("Block")
+
+
+class Reader(Protocol[Block]):
+    """One format. Blocks come in file order, small enough to hold several; any thread may take one apart."""
+
+    def blocks(self) -> Iterator[Block]:
+        """The file in pieces that end where records end. Raises UnreadableError."""
+        ...
+
+    def cells(self, block: Block) -> pl.DataFrame:
+        """One row per record of a block.
+
+        A cell per event field that has a source, ``extras`` (JSON object of the columns that feed no field,
+        or null) and ``is_malformed``.
+        """
+        ...
+
+    def raw(self, block: Block) -> RawRecords:
+        """The records of a block as they stand in the file, in the order of ``cells``."""
+        ...
+
+
+def finish_cells(cells: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+    """Cells with the plan's constants and units applied; ids made from rows get a placeholder."""
+    added = [pl.lit(cell).alias(name) for name, cell in plan.constants.items()]
+    if plan.ids_from_row:
+        added.append(pl.lit(_FROM_ROW).alias("event_id"))
+    for name, factor in plan.factors.items():
+        if name in cells.columns:
+            multiplied = map_cells(cells[name], partial(exact.multiply, factor=factor))
+            added.append(pl.lit(multiplied).alias(name))
+    return cells.with_columns(added) if added else cells
+
+
+def map_cells(cells: pl.Series, change: Callable[[str], str | None]) -> pl.Series:
+    """A function of text applied once per distinct non-null value."""
+    known = {cell: change(cell) for cell in cells.drop_nulls().unique()}
+    return pl.Series([known.get(cell) for cell in cells], dtype=pl.String)
+
+
+_NEEDS_ESCAPE = r'["\\\x00-\x1f]'
+
+
+def quoted(texts: pl.Series) -> pl.Series:
+    """Texts as JSON strings."""
+    plain = '"' + texts + '"'
+    special = texts.str.contains(_NEEDS_ESCAPE)
+    if not special.any():
+        return plain
+    rows = special.arg_true()
+    return plain.scatter(rows, pl.Series([exact.dump(text) for text in texts.gather(rows)], dtype=pl.String))
+
+
+def objects(columns: dict[str, pl.Series], height: int) -> pl.Series:
+    """JSON objects of columns of cells; a null cell is left out; null where nothing is left."""
+    if not columns:
+        return pl.Series([None], dtype=pl.String).new_from_index(0, height)
+    parts = [pl.lit(exact.dump(name) + ":" + cells) for name, cells in columns.items()]
+    inner = pl.select(pl.concat_str(parts, separator=",", ignore_nulls=True)).to_series()
+    return pl.select(pl.when(inner != "").then("{" + pl.lit(inner) + "}")).to_series()
+
+
+def open_content(path: Path) -> IO[bytes]:
+    """The uncompressed content of a file."""
+    return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix.lower() == ".gz" else path.open("rb")

@@ -1,0 +1,145 @@
+"""Jobs, schedules and sensors: what runs when. What a run does does not belong here."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import dagster as dg
+from dagster import JobDefinition
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from pipelines import dbt
+from pipelines.assets.lake import ACCOUNTS, BATCHES, CATALOG, EVENTS, REJECTS
+from pipelines.assets.serving import PUBLISHED
+from pipelines.assets.warehouse import model_grain
+from pipelines.home import Home
+from pipelines.reports import report
+from pipelines.serving.measure import Grain
+
+MAIN_JOB = "run"
+SENSOR_SECONDS = 30
+STARTED_BY = "meterhouse/started_by"
+COMMAND_LINE = "command line"
+"""Value of STARTED_BY on runs whose failure the command line tells by itself."""
+
+
+Job = JobDefinition | UnresolvedAssetJobDefinition
+
+
+@dataclass(frozen=True)
+class Automation:
+    """All jobs and what starts them."""
+
+    jobs: Sequence[Job]
+    schedules: Sequence[dg.ScheduleDefinition]
+    sensors: Sequence[dg.SensorDefinition]
+
+
+def automation_for(home: Home, manifest: dbt.Manifest) -> Automation:
+    """The jobs over a home, hourly, daily and monthly schedules, and sensors for new files and failures.
+
+    Everything is on as soon as the daemon runs: whoever starts the interface wants the home to stay current.
+    """
+    models = {dg.AssetKey(model["name"]): model_grain(model) for model in dbt.models_in(manifest)}
+
+    def models_of(grain: Grain | None) -> list[dg.AssetKey]:
+        return [key for key, of in models.items() if of == grain]
+
+    # Checks of partitioned marts run in every build, whichever models the job selects.
+    checks = dg.AssetSelection.checks_for_assets(*models)
+    lake = [CATALOG, ACCOUNTS, EVENTS, REJECTS, BATCHES]
+    main = dg.define_asset_job(
+        MAIN_JOB,
+        dg.AssetSelection.assets(*lake, *models_of(None), PUBLISHED) | dg.AssetSelection.all_asset_checks(),
+        description="Read new files, rebuild what they touch, check, publish.",
+    )
+    rebuild_day = dg.define_asset_job(
+        "rebuild_day",
+        dg.AssetSelection.assets(*models_of("day"), PUBLISHED) | checks,
+        description="Compute chosen local days of usage again from the lake, then check and publish.",
+    )
+    rebuild_month = dg.define_asset_job(
+        "rebuild_month",
+        dg.AssetSelection.assets(*models_of("month"), PUBLISHED) | checks,
+        description="Compute the cycles that end in chosen months again, then check and publish.",
+    )
+
+    hourly = dg.ScheduleDefinition(
+        name="hourly",
+        job=main,
+        cron_schedule="5 * * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Reads and builds also when no file came: cycles begin and end by the clock.",
+    )
+
+    @dg.schedule(
+        name="daily",
+        job=rebuild_day,
+        cron_schedule="20 2 * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Rebuilds yesterday from the lake.",
+    )
+    def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        yesterday = (context.scheduled_execution_time - timedelta(days=1)).date()
+        return dg.RunRequest(partition_key=yesterday.isoformat())
+
+    @dg.schedule(
+        name="monthly",
+        job=rebuild_month,
+        cron_schedule="40 3 1 * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Rebuilds the month that has just ended, before its invoices are issued.",
+    )
+    def monthly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        ended = (context.scheduled_execution_time.replace(day=1) - timedelta(days=1)).replace(day=1).date()
+        return dg.RunRequest(partition_key=ended.isoformat())
+
+    @dg.sensor(
+        name="new_usage_files",
+        job=main,
+        minimum_interval_seconds=SENSOR_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Starts a run when files arrive in the inbox.",
+    )
+    def new_usage_files(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        waiting = waiting_files(home)
+        if not waiting:
+            return dg.SkipReason("The inbox holds nothing new.")
+        queued = context.instance.get_runs_count(
+            dg.RunsFilter(
+                job_name=MAIN_JOB, statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
+            )
+        )
+        if queued:
+            return dg.SkipReason(f"{len(waiting)} new files; the next run in the queue will read them.")
+        # A set of files that a run could not read is not tried again every half minute, only hourly.
+        key = hashlib.sha256("\n".join(waiting).encode()).hexdigest()
+        return dg.RunRequest(run_key=key, tags={"meterhouse/new_files": str(len(waiting))})
+
+    @dg.run_failure_sensor(
+        name="failed_runs",
+        monitor_all_code_locations=True,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Reports failed runs.",
+    )
+    def failed_runs(context: dg.RunFailureSensorContext) -> None:
+        if context.dagster_run.tags.get(STARTED_BY) == COMMAND_LINE:
+            return
+        report(
+            "run_failed",
+            context.failure_event.message or "a run failed",
+            f"{context.dagster_run.job_name}, run {context.dagster_run.run_id}, home {home.root}",
+            "open the run in `meterhouse ui`: the red step's error says what to do",
+        )
+
+    return Automation(
+        [main, rebuild_day, rebuild_month], [hourly, daily, monthly], [new_usage_files, failed_runs]
+    )
+
+
+def waiting_files(home: Home) -> list[str]:
+    """Files of the inbox that no run has read, each with size and time of change."""
+    from pipelines.ingest import pending_files
+
+    return sorted(f"{file.name} {file.size} {file.mtime_ns}" for file in pending_files(home))

@@ -1,0 +1,93 @@
+"""Running the main job in this process, with its history kept where ``meterhouse ui`` shows it.
+
+What the job does is in ``pipelines/assets``; which arguments it gets is the command line's business.
+"""
+
+import os
+from pathlib import Path
+
+from pipelines.errors import MeterhouseError
+from pipelines.home import Home
+from pipelines.reports import report
+from pipelines.session import Session
+
+_INSTANCE = """\
+telemetry:
+  enabled: false
+# Runs of one home write one warehouse: one after the other.
+concurrency:
+  runs:
+    max_concurrent_runs: 1
+run_monitoring:
+  enabled: true
+retention:
+  schedule:
+    purge_after_days: 30
+  sensor:
+    purge_after_days: 7
+"""
+
+
+def instance_dir(home: Home) -> Path:
+    """Dagster's own folder in the home: settings, run history, logs. It may be deleted."""
+    folder = home.root / ".dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = folder / "dagster.yaml"
+    if not settings.exists():
+        settings.write_text(_INSTANCE, encoding="utf-8")
+    return folder
+
+
+def run_main_job(session: Session) -> None:
+    """Read, build, check and publish; the session holds what there is to tell.
+
+    :raises MeterhouseError: a step failed; the warehouse and the published file are as before.
+    """
+    os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "yes")
+    with session.steps.step("Starting Dagster and dbt"):
+        import dagster as dg
+        from dagster._core.instance.ref import InstanceRef
+
+        from pipelines.definitions import build_definitions
+        from pipelines.jobs import COMMAND_LINE, MAIN_JOB, STARTED_BY
+
+        definitions = build_definitions(session=session)
+        job = definitions.resolve_job_def(MAIN_JOB)
+    folder = instance_dir(session.settings.home)
+    overrides = {
+        # Capturing output would take the terminal away from the progress bars; dbt keeps its own log.
+        "compute_logs": {
+            "module": "dagster._core.storage.noop_compute_log_manager",
+            "class": "NoOpComputeLogManager",
+        },
+        "event_log_storage": {
+            "module": "pipelines.history",
+            "class": "KeptOpenEventLogStorage",
+            "config": {"base_dir": str(folder / "history" / "runs")},
+        },
+    }
+    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), overrides=overrides)) as instance:
+        result = job.execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            tags={STARTED_BY: COMMAND_LINE},
+            # The bars say what happens; failures are told at the end, in our own words.
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+    if result.success:
+        return
+    failure = session.failure or MeterhouseError(
+        _error_text(result), where=f"Dagster run {result.run_id}", remedy="see the run in `meterhouse ui`"
+    )
+    report("run_failed", failure.what, failure.where or "", failure.remedy or "")
+    raise failure
+
+
+def _error_text(result: object) -> str:
+    for event in result.all_events:  # type: ignore[attr-defined]
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error and error.cause:
+                error = error.cause
+            return f"step {event.step_key} failed: {error.message.strip() if error else 'no reason given'}"
+    return "the run failed before its first step"

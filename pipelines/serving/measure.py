@@ -1,0 +1,85 @@
+"""Row counts, money totals and partitions of tables, for people to see beside a run.
+
+SQL sums; nothing is computed here.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+
+Grain = Literal["day", "month"]
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Rows of a table, and its totals by column (and currency), as text: exact however large."""
+
+    rows: int
+    totals: dict[str, str]
+
+
+@contextmanager
+def open_tables(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Read a DuckDB file."""
+    connection = duckdb.connect(str(file), read_only=True)
+    connection.execute("set TimeZone = 'UTC'")
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def measure(connection: duckdb.DuckDBPyConnection, table: str) -> Measures:
+    """Count the rows and total what is money: ``*_usd`` columns, and ``*_minor`` columns by currency."""
+    columns = [row[0] for row in connection.execute(f'describe "{table}"').fetchall()]
+    row = connection.execute(f'select count(*) from "{table}"').fetchone()
+    totals: dict[str, str] = {}
+    for column in columns:
+        if column.endswith("_usd") and "_per_" not in column:
+            total = connection.execute(f'select cast(sum("{column}") as varchar) from "{table}"').fetchone()
+            totals[column] = (total[0] if total else None) or "0"
+        elif column.endswith("_minor") and "currency" in columns:
+            by_currency = connection.execute(
+                f'select currency, cast(sum("{column}") as varchar) from "{table}" group by all order by all'
+            ).fetchall()
+            totals |= {f"{column} {currency}": total for currency, total in by_currency}
+    return Measures(int(row[0]) if row else 0, totals)
+
+
+def grain_of(columns: Sequence[str]) -> Grain | None:
+    """What a mart is rebuilt by: days of usage, months of billing (a cycle's last day), or none."""
+    if "usage_date" in columns:
+        return "day"
+    return "month" if "period_end" in columns else None
+
+
+_PARTITION_OF = {
+    "day": "strftime(usage_date, '%Y-%m-%d')",
+    "month": "strftime(period_end - interval 1 day, '%Y-%m-01')",
+}
+
+
+def changed_partitions(connection: duckdb.DuckDBPyConnection, table: str, grain: Grain) -> dict[str, int]:
+    """Partition keys (first day, YYYY-MM-DD) that this build computed, with their rows now."""
+    touched = connection.execute(
+        "select count(*) filter (usage_date is null) > 0 from int_touched_customer_days"
+    ).fetchone()
+    scope = connection.execute(
+        "select days_scope = 'all' or coverage_scope = 'all' from int_build_scope"
+    ).fetchone()
+    holds = "true"
+    if not (scope and scope[0]) and not (touched and touched[0]):
+        holds = {
+            "day": "usage_date in (select usage_date from int_touched_customer_days)",
+            "month": "exists (select 1 from int_touched_customer_days as touched"
+            " where touched.usage_date >= period_start and touched.usage_date < period_end)",
+        }[grain]
+    rows = connection.execute(
+        f'select {_PARTITION_OF[grain]} as partition, count(*) from "{table}"'
+        f" where {holds} group by all order by all"
+    ).fetchall()
+    return dict(rows)

@@ -1,0 +1,138 @@
+"""The published file: marts copied to a new DuckDB file that replaces the old one in one rename.
+
+Deciding what a mart holds does not belong here; every table is copied as it is.
+"""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from pipelines.build import flush_to_disk
+from pipelines.errors import MeterhouseError
+from pipelines.home import Home
+
+STORAGE_VERSION = "v1.0.0"
+"""What DuckDB clients from 1.0 on can open; BI tools ship old ones."""
+PUBLICATION_TABLE = "meterhouse_publication"
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """A table or view of the warehouse to publish, with its documentation."""
+
+    name: str
+    description: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Publication:
+    """One row of ``meterhouse_publication``: what is published, and from what it was made."""
+
+    published_at: datetime
+    as_of: datetime
+    catalog_version: str
+    accounts_version: str
+    code_version: str
+    build_id: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """The file and the rows of each table in it."""
+
+    file: Path
+    row_counts: Mapping[str, int]
+
+
+def publish(home: Home, tables: Sequence[PublishedTable], publication: Publication) -> Published:
+    """Copy the tables from the warehouse and put the copy where people read. Readers keep their file.
+
+    :raises MeterhouseError: there is no warehouse, or the copy failed; the published file is as before.
+    """
+    if not home.warehouse_file.exists():
+        raise MeterhouseError(
+            "there is no warehouse to publish", where=str(home.warehouse_file), remedy="run `meterhouse run`"
+        )
+    home.serving.mkdir(parents=True, exist_ok=True)
+    for leftover in home.serving.glob(".meterhouse-*"):
+        leftover.unlink(missing_ok=True)
+    fresh = home.serving / f".meterhouse-{secrets.token_hex(4)}.duckdb"
+    try:
+        row_counts = _copy(home.warehouse_file, fresh, tables, publication)
+        flush_to_disk(fresh)
+        fresh.replace(home.published_file)
+        flush_to_disk(home.serving)
+    except (duckdb.Error, OSError) as error:
+        raise MeterhouseError(
+            f"publishing failed: {error}",
+            where=str(home.serving),
+            remedy="the file published before is untouched; mend what it names, then run again",
+        ) from error
+    finally:
+        fresh.unlink(missing_ok=True)
+    return Published(home.published_file, row_counts)
+
+
+def _copy(
+    warehouse: Path, fresh: Path, tables: Sequence[PublishedTable], publication: Publication
+) -> dict[str, int]:
+    row_counts = {}
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        # Views of the warehouse name their database, which dbt knows by the file's name.
+        connection.execute(f"attach {_text(str(warehouse))} as {_name(warehouse.stem)} (read_only)")
+        connection.execute(
+            f"attach {_text(str(fresh))} as published (storage_version {_text(STORAGE_VERSION)})"
+        )
+        for table in tables:
+            target = f"published.main.{_name(table.name)}"
+            connection.execute(
+                f"create table {target} as from {_name(warehouse.stem)}.main.{_name(table.name)}"
+            )
+            if table.description:
+                connection.execute(f"comment on table {target} is {_text(table.description)}")
+            columns = {row[0] for row in connection.execute(f"describe {target}").fetchall()}
+            for column, description in table.columns.items():
+                if description and column in columns:
+                    connection.execute(f"comment on column {target}.{_name(column)} is {_text(description)}")
+            row_counts[table.name] = _count(connection, target)
+        connection.execute(
+            f"create table published.main.{PUBLICATION_TABLE} ("
+            "published_at timestamptz, as_of timestamptz, catalog_version varchar, accounts_version varchar,"
+            " code_version varchar, build_id varchar)"
+        )
+        connection.execute(
+            f"comment on table published.main.{PUBLICATION_TABLE}"
+            " is 'One row: when and from what this file was made.'"
+        )
+        connection.execute(
+            f"insert into published.main.{PUBLICATION_TABLE} values (?, ?, ?, ?, ?, ?)",
+            [
+                publication.published_at,
+                publication.as_of,
+                publication.catalog_version,
+                publication.accounts_version,
+                publication.code_version,
+                publication.build_id,
+            ],
+        )
+        connection.execute("detach published")
+    return row_counts
+
+
+def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    row = connection.execute(f"select count(*) from {table}").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _name(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

@@ -1,0 +1,85 @@
+"""What a run tells at its end: rows read, invoices by month, and where the published file is."""
+
+import os
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from models.money import MINOR_UNITS
+from pipelines.serving.measure import open_tables
+from pipelines.serving.publish import Published
+from pipelines.session import Session
+
+_BY_MONTH = """
+    select
+        strftime(period_end - interval 1 day, '%Y-%m') as month,
+        currency,
+        count(*) as invoice_count,
+        count(*) filter (status = 'draft') as draft_count,
+        cast(sum(total_minor) as bigint) as total_minor
+    from invoices
+    group by all
+    order by all
+"""
+
+
+def print_summary(session: Session, console: Console) -> None:
+    """A screen's worth, for a person."""
+    for line in _reading(session):
+        console.print(line, markup=False, highlight=False)
+    if session.published:
+        console.print(_invoices(session.published.file))
+        for warning in session.warnings:
+            console.print(f"Warning: {warning}", style="yellow", markup=False, highlight=False)
+        for line in _where(session.published):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _reading(session: Session) -> Iterator[str]:
+    read = session.ingest
+    if read is None or not read.batches:
+        yield "No new files in the inbox."
+        return
+    files = "1 file" if len(read.batches) == 1 else f"{len(read.batches):,} files"
+    yield (
+        f"Read {files}: {read.rows_read:,} rows = {read.accepted_count:,} accepted"
+        f" + {read.duplicate_count:,} duplicate + {read.rejected_count:,} rejected"
+    )
+    for batch in read.batches:
+        if batch.status == "unreadable":
+            yield f"Unreadable: {batch.source_file}: {batch.message}"
+
+
+def _invoices(file: Path) -> Table:
+    table = Table(
+        title="Invoices by month of the cycle's last day", title_justify="left", box=box.SIMPLE_HEAD
+    )
+    for name in ("Month", "Currency", "Invoices", "of them drafts", "Total"):
+        table.add_column(name, justify="left" if name in {"Month", "Currency"} else "right")
+    with open_tables(file) as tables:
+        for month, currency, invoices, drafts, total in tables.execute(_BY_MONTH).fetchall():
+            table.add_row(month, currency, f"{invoices:,}", f"{drafts:,}", minor_as_text(total, currency))
+    return table
+
+
+def minor_as_text(minor: int, currency: str) -> str:
+    """Minor units with the point in its place: 123456 USD is 1,234.56, 123456 JPY is 123,456."""
+    return f"{Decimal(minor).scaleb(-MINOR_UNITS.get(currency, 2)):,f}"
+
+
+def _where(published: Published) -> Iterator[str]:
+    file = _short(published.file)
+    yield f"Published {len(published.row_counts)} tables: {file}"
+    code = f"import duckdb; duckdb.connect('{file}', read_only=True).sql('from invoices').show()"
+    yield f'Open it:  {_short(Path(sys.executable))} -c "{code}"'
+
+
+def _short(path: Path) -> str:
+    """As a person in this folder would write it."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

@@ -1,0 +1,67 @@
+"""What the steps of one run share: settings, clock, configuration, and what there is to tell afterwards.
+
+A step's work does not belong here.
+"""
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pipelines.errors import MeterhouseError
+from pipelines.progress import Quiet, Steps
+from pipelines.settings import Settings
+
+if TYPE_CHECKING:
+    from pipelines.catalog import Configuration
+    from pipelines.dbt import BuildSettings
+    from pipelines.ingest import IngestReport
+    from pipelines.serving.publish import Published
+
+
+@dataclass
+class Session:
+    """One run. ``as_of`` stands still while it lasts.
+
+    ``starts_over``: build the warehouse from nothing instead of from the last good one.
+    """
+
+    settings: Settings
+    steps: Steps = field(default_factory=Quiet)
+    starts_over: bool = False
+    build_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    ingest: "IngestReport | None" = None
+    published: "Published | None" = None
+    warnings: list[str] = field(default_factory=list)
+    failure: MeterhouseError | None = None
+
+    @cached_property
+    def as_of(self) -> datetime:
+        """The clock of this run, an instant in UTC."""
+        return self.settings.now()
+
+    @cached_property
+    def configuration(self) -> "Configuration":
+        """The home's catalog and accounts, validated and kept in the lake.
+
+        :raises ConfigurationError: they have faults.
+        """
+        from pipelines.catalog import load_configuration, save_versions
+
+        configuration = load_configuration(self.settings.home)
+        save_versions(self.settings.home, configuration)
+        return configuration
+
+    def dbt_settings(self, rebuild: dict[str, Any]) -> "BuildSettings":
+        """What this run tells dbt."""
+        from pipelines.dbt import BuildSettings, code_version
+
+        return BuildSettings(
+            as_of=self.as_of,
+            build_id=self.build_id,
+            catalog_version=self.configuration.catalog_version,
+            accounts_version=self.configuration.accounts_version,
+            code_version=code_version(),
+            rebuild=rebuild,
+        )

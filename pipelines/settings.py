@@ -1,0 +1,59 @@
+"""What a command is told: which home, which clock. Catalog and accounts documents do not belong here."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipelines.errors import ConfigurationError
+from pipelines.home import Home
+
+HOME_VARIABLE = "METERHOUSE_HOME"
+DEFAULT_HOME = Path("data/home")
+_INSTANT_EXAMPLE = "write a date, a time and an offset, e.g. 2026-03-31T23:59:59Z"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A home and a clock. ``fixed_clock`` None: the wall clock."""
+
+    home: Home
+    fixed_clock: datetime | None = None
+
+    def now(self) -> datetime:
+        """The clock of everything Meterhouse writes, UTC."""
+        return self.fixed_clock or datetime.now(UTC)
+
+
+def load_settings(
+    home: Path | None = None, as_of: str | None = None, environment: Mapping[str, str] = os.environ
+) -> Settings:
+    """Settings from arguments, then environment, then defaults.
+
+    :param as_of: an ISO 8601 instant with offset; None: the wall clock.
+    :raises ConfigurationError: not an instant.
+    """
+    root = home or Path(environment.get(HOME_VARIABLE) or DEFAULT_HOME)
+    return Settings(Home(root.expanduser().resolve()), parse_instant(as_of) if as_of is not None else None)
+
+
+def parse_instant(text: str) -> datetime:
+    """An ISO 8601 instant as UTC. One without offset is refused: which zone it means is not ours to guess.
+
+    :raises ConfigurationError: anything else.
+    """
+    try:
+        instant = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ConfigurationError(
+            f"{text!r} is not an instant", where="--as-of", remedy=_INSTANT_EXAMPLE
+        ) from None
+    if instant.tzinfo is None:
+        raise ConfigurationError(f"{text!r} has no offset", where="--as-of", remedy=_INSTANT_EXAMPLE)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise ConfigurationError(
+            f"{text!r} is out of range", where="--as-of", remedy=_INSTANT_EXAMPLE
+        ) from None

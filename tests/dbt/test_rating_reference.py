@@ -1,0 +1,240 @@
+"""Random accounts, catalogs and events, arriving in several files with edits between, rated by dbt build after build
+and by the plain Decimal reference at the end. They agree to the last digit."""
+
+import random
+import sys
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from rating_lake import RatingHome
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "reference"))
+from rating import Reference  # noqa: E402
+
+ZONES = ["UTC", "UTC", "Asia/Kolkata", "Asia/Kathmandu", "America/New_York", "Europe/Berlin", "Pacific/Auckland",
+         "Pacific/Kiritimati"]  # fmt: skip
+METERS: list[dict[str, Any]] = [
+    {"meter_id": "calls", "aggregation": "count"},
+    {"meter_id": "units"},
+    {"meter_id": "ours", "aggregation": "sum", "field": "quantity"},
+    {"meter_id": "tokens", "field": "total_tokens"},
+    {"meter_id": "storage", "aggregation": "max", "carry_forward": True},
+    {"meter_id": "peak", "aggregation": "max"},
+    {"meter_id": "seats", "aggregation": "latest", "carry_forward": True, "per": "resource"},
+    {"meter_id": "gauge", "aggregation": "latest"},
+    {"meter_id": "users", "aggregation": "unique", "field": "user_id"},
+]
+TYPES = {"calls": ["call"], "units": ["call", "batch"], "ours": ["call"], "tokens": ["call"], "storage": ["disk"],
+         "peak": ["disk"], "seats": ["seat"], "gauge": ["seat"], "users": ["call", "seat"]}  # fmt: skip
+SUMMED = {"calls", "units", "ours", "tokens"}
+
+
+class World:
+    """One random state of everything, and ways to change it."""
+
+    def __init__(self, seed: int, customers: int) -> None:
+        self.random = random.Random(seed)
+        self.plans: list[dict[str, Any]] = []
+        self.charges: list[dict[str, Any]] = []
+        self.tiers: list[dict[str, Any]] = []
+        for number in range(6):
+            currency = ["USD", "USD", "USD", "JPY", "KWD", "USD"][number]
+            for effective in ["2023-01-01", "2024-02-15"][: self.random.choice([1, 2])]:
+                self.add_version(f"plan-{number}", currency, effective)
+        self.customers: list[dict[str, Any]] = []
+        self.subscriptions: list[dict[str, Any]] = []
+        self.overrides: list[dict[str, Any]] = []
+        for number in range(customers):
+            self.add_customer(f"customer-{number}")
+        self.events: list[dict[str, Any]] = []
+
+    def amount(self, digits: int, top: int) -> str:
+        return str(Decimal(self.random.randint(0, top * 10**digits)).scaleb(-digits))
+
+    def add_version(self, plan: str, currency: str, effective: str) -> None:
+        self.plans.append({"plan_id": plan, "effective_from": effective, "currency": currency,
+                           "price": self.amount(2, 120), "proration": self.random.choice(["day", "day", "none"])})  # fmt: skip
+        for meter in METERS:
+            if self.random.random() < 0.75:
+                self.add_charge(plan, currency, effective, meter["meter_id"])
+
+    def add_charge(self, plan: str, currency: str, effective: str, meter: str) -> None:
+        pick = self.random
+        models = ["per_unit", "per_unit", "package", "graduated", "volume", "flat", None]
+        if meter in SUMMED and currency == "USD":
+            models.append("cost_plus")
+        model = pick.choice(models)
+        charge: dict[str, Any] = {
+            "plan_id": plan, "effective_from": effective, "meter_id": meter, "overage_model": model,
+            "included": pick.choice([None, "0", "1", self.amount(6, 15), self.amount(0, 40)]),
+            "prorate_included": pick.random() < 0.3, "reset": pick.choice(["cycle", "cycle", "calendar_month", "day"]),
+            "limit": pick.choice(["soft", "hard"]),
+            "capacity_unit_amount": pick.choice([None, self.amount(4, 2)]),
+            "invoice_zero": model is not None and pick.random() < 0.1,
+        }  # fmt: skip
+        charge |= {
+            "per_unit": {"unit_amount": self.amount(pick.choice([2, 5, 12]), 2)},
+            "package": {"package_size": pick.choice(["1", "10", "2.5", "0.7"]), "package_amount": self.amount(3, 9)},
+            "flat": {"flat_amount": self.amount(3, 9)},
+            "cost_plus": {"multiplier": pick.choice(["1", "1.2", "1.333333"])},
+        }.get(model, {})
+        self.charges.append(charge)
+        if model in ("graduated", "volume"):
+            bounds = sorted({Decimal(self.amount(pick.choice([0, 3]), 20)) + 1 for _ in range(pick.randint(0, 3))})
+            for number, up_to in enumerate([*bounds, None], 1):
+                self.tiers.append({"plan_id": plan, "effective_from": effective, "meter_id": meter, "tier_number": number,
+                                   "up_to": up_to, "unit_amount": self.amount(4, 1),
+                                   "flat_amount": pick.choice(["0", self.amount(2, 5)])})  # fmt: skip
+
+    def add_customer(self, name: str) -> None:
+        pick = self.random
+        self.customers.append({"customer_id": name, "timezone": pick.choice(ZONES),
+                               "inactive_from": pick.choice([None] * 5 + ["2024-03-12"])})  # fmt: skip
+        anchor = pick.choice([1, 1, 15, 29, 30, 31, pick.randint(1, 31)])
+        start = date(2023, 12, 1) + timedelta(days=pick.randint(0, 100))
+        for part in range(pick.choice([1, 1, 2, 3])):
+            end = None if pick.random() < 0.5 else start + timedelta(days=pick.randint(1, 70))
+            plan = f"plan-{pick.randint(0, 5)}"
+            held = pick.choice([row["effective_from"] for row in self.plans if row["plan_id"] == plan])
+            subscription = f"{name}-sub-{part}"
+            self.subscriptions.append({
+                "subscription_id": subscription, "customer_id": name, "plan_id": plan, "started_on": str(start),
+                "ended_on": end and str(end), "billing_anchor_day": anchor,
+                "plan_version": held if pick.random() < 0.2 else None,
+            })  # fmt: skip
+            self.add_overrides(subscription, plan)
+            if end is None:
+                return
+            start = end + timedelta(days=pick.choice([0, 0, 5]))
+
+    def add_overrides(self, subscription: str, plan: str) -> None:
+        pick = self.random
+        models = {row["meter_id"]: {other["overage_model"] for other in self.charges
+                                    if (other["plan_id"], other["meter_id"]) == (plan, row["meter_id"])}
+                  for row in self.charges if row["plan_id"] == plan}  # fmt: skip
+        for meter in pick.sample(sorted(models), min(len(models), pick.choice([0, 0, 1, 3]))):
+            unlimited = pick.random() < 0.2
+            self.overrides.append({
+                "subscription_id": subscription, "meter_id": meter, "is_unlimited": unlimited,
+                "included": None if unlimited or pick.random() < 0.3 else self.amount(pick.choice([0, 6]), 60),
+                "unit_amount": self.amount(6, 2) if models[meter] == {"per_unit"} and pick.random() < 0.6 else None,
+                "valid_from": pick.choice([None, "2024-02-01", "2024-02-15"]),
+                "valid_to": pick.choice([None, "2024-03-15", "2024-04-01"]),
+            })  # fmt: skip
+
+    def new_events(self, count: int) -> list[dict[str, Any]]:
+        """New events, and revisions of old ones that may move their day or customer or void them."""
+        pick = self.random
+        batch = []
+        for _ in range(count):
+            at = datetime(2023, 12, 10, tzinfo=UTC) + timedelta(minutes=pick.randint(0, 131 * 24 * 60))
+            event: dict[str, Any] = {
+                "event_id": f"event-{len(self.events)}", "customer_id": f"customer-{pick.randint(0, len(self.customers))}",
+                "event_type": pick.choice(["call", "call", "batch", "disk", "seat"]), "occurred_at": at.isoformat(),
+                "quantity": self.amount(pick.choice([0, 1, 6]), 12), "user_id": pick.choice([None, "u1", "u2", "u3"]),
+                "resource": pick.choice([None, "a", "b"]), "provider": pick.choice(["openai", "other", None]),
+                "input_tokens": pick.choice([None, pick.randint(0, 30)]), "output_tokens": pick.choice([None, 7]),
+                "cost_usd": self.amount(pick.choice([4, 12]), 1),
+            }  # fmt: skip
+            if self.events and pick.random() < 0.15:
+                old = pick.choice(self.events)
+                near = datetime.fromisoformat(old["occurred_at"]) + timedelta(hours=pick.choice([0, 0, -30, 30]))
+                event |= {"event_id": old["event_id"], "revision": int(old.get("revision", 0)) + 1,
+                          "occurred_at": near.isoformat(), "is_void": pick.random() < 0.3}  # fmt: skip
+                if any((other["event_id"], other.get("revision", 0)) == (event["event_id"], event["revision"])
+                       for other in self.events):  # fmt: skip
+                    continue
+            self.events.append(event)
+            batch.append(event)
+        return batch
+
+    def edit(self) -> None:
+        """What people change between two files."""
+        pick = self.random
+        pick.choice(self.customers)["timezone"] = pick.choice(ZONES)
+        pick.choice(self.customers)["inactive_from"] = "2024-04-01"
+        pick.choice(self.charges)["included"] = "3"
+        pick.choice(self.plans)["price"] = "77.77"
+        self.overrides = [row for row in self.overrides if pick.random() < 0.8]
+        self.add_version(f"plan-{pick.randint(0, 2)}", "USD", "2024-03-20")
+        self.add_customer(f"customer-{len(self.customers)}")
+
+    def write(self, home: RatingHome) -> None:
+        home.documents("catalog", self.catalog)
+        home.documents("accounts", self.accounts)
+
+    @property
+    def catalog(self) -> dict[str, list[dict[str, Any]]]:
+        return {
+            "meters": METERS, "plans": self.plans, "charges": self.charges, "charge_tiers": self.tiers,
+            "meter_event_types": [{"meter_id": meter, "event_type": kind} for meter, kinds in TYPES.items() for kind in kinds],
+            "meter_filters": [{"meter_id": "ours", "field": "provider", "value": "openai"}],
+        }  # fmt: skip
+
+    @property
+    def accounts(self) -> dict[str, list[dict[str, Any]]]:
+        return {"customers": self.customers, "subscriptions": self.subscriptions, "overrides": self.overrides}
+
+
+def rows(home: RatingHome, table: str, keys: list[str], values: list[str]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    found = home.query(f"select * from {table}")
+    keyed = {tuple(row[key] for key in keys): {value: row[value] for value in values} for row in found}
+    assert len(keyed) == len(found), f"{table} has its documented grain"
+    return keyed
+
+
+def assert_same(table: str, ours: Mapping[Any, Any], theirs: Mapping[Any, Any]) -> None:
+    different = {key: (ours.get(key), theirs.get(key)) for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)}
+    shown = "\n".join(f"{key}\n  dbt       {mine}\n  reference {other}" for key, (mine, other) in list(different.items())[:5])
+    assert not different, f"{len(different)} of {len(theirs)} rows of {table} differ:\n{shown}"
+
+
+def compare(home: RatingHome, world: World) -> None:
+    reference = Reference(world.catalog, world.accounts, world.events, home.as_of)
+    assert len(reference.lines) > 50, "the example bills something"
+    assert_same("monthly_usage", rows(
+        home, "monthly_usage", ["subscription_id", "meter_id", "period_start"],
+        ["quantity", "included_quantity", "overage_quantity", "used_ratio", "service_start", "service_end", "period_end"],
+    ), reference.monthly_usage)  # fmt: skip
+    assert_same("overages", rows(
+        home, "overages", ["subscription_id", "meter_id", "period_start"],
+        ["quantity", "included_quantity", "overage_quantity", "charge_model", "amount"],
+    ), reference.overages)  # fmt: skip
+    assert_same("invoice_lines", rows(
+        home, "invoice_lines", ["subscription_id", "line_type", "meter_id", "period_start"],
+        ["quantity", "amount", "amount_minor", "service_start", "service_end", "currency"],
+    ), reference.lines)  # fmt: skip
+    invoices = rows(home, "invoices", ["customer_id", "currency", "period_start", "period_end"], ["total_minor"])
+    assert_same("invoices", {key: row["total_minor"] for key, row in invoices.items()}, reference.invoices)
+    assert_same("plan_comparisons", rows(
+        home, "plan_comparisons", ["subscription_id", "plan_id", "period_start"],
+        ["amount", "total_minor", "is_current", "is_feasible"],
+    ), reference.comparisons)  # fmt: skip
+    assert home.query("select * from int_rating_faults") == []
+
+
+@pytest.mark.slow
+@given(seed=st.integers(min_value=0, max_value=2**32 - 1))
+@settings(max_examples=3, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate],
+          suppress_health_check=list(HealthCheck))  # fmt: skip
+def test_rating_agrees_with_the_reference(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    world = World(seed, customers=40)
+    home = RatingHome(tmp_path_factory.mktemp("rating"), as_of="2024-03-20T20:00:00+00:00")
+    world.write(home)
+    home.batch(world.new_events(900))
+    home.build()
+    home.as_of = "2024-04-17T20:00:00+00:00"
+    home.batch(world.new_events(300))
+    home.build()
+    compare(home, world)
+    world.edit()
+    world.write(home)
+    home.batch(world.new_events(60))
+    home.build()
+    compare(home, world)

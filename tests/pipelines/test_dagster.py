@@ -1,0 +1,179 @@
+"""The graph that Dagster shows, and what its schedules, sensors and rebuild jobs would start."""
+
+import warnings
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pytest
+from conftest import NOW
+
+from pipelines import dbt, reports
+from pipelines.checks import STALE_AFTER, stale_sources
+from pipelines.home import Home
+from pipelines.settings import Settings, parse_instant
+
+with warnings.catch_warnings():
+    # A package that dagster-dbt imports announces its own end.
+    warnings.simplefilter("ignore")
+    from pipelines.definitions import build_definitions
+    from pipelines.jobs import STARTED_BY, waiting_files
+
+# Dagster and dbt warn about their own previews and about each other.
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
+
+
+@pytest.fixture
+def settings(finished_home: Path) -> Settings:
+    return Settings(Home(finished_home), parse_instant(NOW))
+
+
+@pytest.fixture
+def definitions(settings: Settings) -> dg.Definitions:
+    return build_definitions(settings)
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def key(name: str) -> dg.AssetKey:
+    return dg.AssetKey(name.split("/"))
+
+
+def test_every_model_is_an_asset_in_its_layer_and_every_test_a_blocking_check(definitions, settings):
+    graph = definitions.resolve_asset_graph()
+    manifest = dbt.load_manifest(settings.home)
+    models = dbt.models_in(manifest)
+    assert len(models) == sum(node["resource_type"] == "model" for node in manifest["nodes"].values())
+    for model in models:
+        assert graph.get(key(model["name"])).group_name == model["fqn"][1]
+    blocking = {check.name: graph.get(check).blocking for check in graph.asset_check_keys}
+    tests = [node for node in manifest["nodes"].values() if node["resource_type"] == "test"]
+    assert tests
+    for test in tests:
+        assert blocking[test["name"]] == (test["config"]["severity"].lower() == "error"), test["name"]
+    assert blocking["rows_are_conserved"]
+    assert not blocking["sources_are_fresh"]
+
+
+def test_the_lineage_leads_from_files_to_the_published_file_and_its_readers(definitions):
+    graph = definitions.resolve_asset_graph()
+
+    def ancestors(of: dg.AssetKey) -> set[dg.AssetKey]:
+        parents = set(graph.get(of).parent_keys)
+        return parents.union(*(ancestors(parent) for parent in parents)) if parents else parents
+
+    published = ancestors(key("serving/meterhouse"))
+    assert {key("home/inbox"), key("home/catalog"), key("home/accounts"), key("lake/events")} <= published
+    assert {key("invoices"), key("daily_usage"), key("rejected_events")} <= published
+    readers = [one for one in graph.get_all_asset_keys() if one.path[0] == "exposures"]
+    assert len(readers) >= 2
+    assert all(key("serving/meterhouse") in graph.get(reader).parent_keys for reader in readers)
+
+
+def test_usage_has_days_and_billing_has_months(definitions):
+    graph = definitions.resolve_asset_graph()
+    for name in ("daily_usage", "cost_per_request", "unbilled_usage"):
+        days = graph.get(key(name)).partitions_def
+        assert isinstance(days, dg.DailyPartitionsDefinition)
+        assert "2026-02-15" in days.get_partition_keys()
+    for name in ("monthly_usage", "overages", "invoice_lines", "invoices"):
+        months = graph.get(key(name)).partitions_def
+        assert isinstance(months, dg.MonthlyPartitionsDefinition)
+        assert "2026-02-01" in months.get_partition_keys()
+    assert graph.get(key("customers")).partitions_def is None
+
+
+def test_schedules_ask_for_the_main_job_yesterday_and_the_month_that_ended(definitions, instance):
+    def requested(name: str, when: datetime) -> list[tuple[str, str | None]]:
+        schedule = definitions.resolve_schedule_def(name)
+        context = dg.build_schedule_context(instance, when, repository_def=definitions.get_repository_def())
+        requests = schedule.evaluate_tick(context).run_requests
+        return [(schedule.job_name, request.partition_key) for request in requests]
+
+    new_year = datetime(2026, 1, 1, 3, tzinfo=UTC)
+    assert requested("hourly", new_year) == [("run", None)]
+    assert requested("daily", new_year) == [("rebuild_day", "2025-12-31")]
+    assert requested("monthly", new_year) == [("rebuild_month", "2025-12-01")]
+    for name in ("hourly", "daily", "monthly"):
+        assert definitions.resolve_schedule_def(name).default_status == dg.DefaultScheduleStatus.RUNNING
+
+
+def test_the_sensor_starts_one_run_per_set_of_new_files(definitions, settings, instance):
+    sensor = definitions.get_repository_def().get_sensor_def("new_usage_files")
+    assert sensor.minimum_interval_seconds <= 60
+    assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
+
+    def tick() -> list[str | None]:
+        context = dg.build_sensor_context(instance, repository_def=definitions.get_repository_def())
+        return [request.run_key for request in sensor.evaluate_tick(context).run_requests or []]
+
+    assert tick() == []
+    (settings.home.inbox / "one.jsonl").write_text("{}\n")
+    first = tick()
+    assert len(first) == 1
+    assert tick() == first
+    (settings.home.inbox / "two.jsonl").write_text("{}\n{}\n")
+    assert len(waiting_files(settings.home)) == 2
+    assert tick() != first
+
+
+def test_a_person_can_rebuild_a_month_and_a_day_and_it_is_published(definitions, settings, instance):
+    file = settings.home.published_file
+    with duckdb.connect(str(file), read_only=True) as published:
+        before = published.execute("from invoices order by all").fetchall()
+        [build] = published.execute("select build_id from meterhouse_publication").fetchall()
+    result = definitions.resolve_job_def("rebuild_month").execute_in_process(
+        instance=instance, partition_key="2026-03-01"
+    )
+    assert result.success
+    assert "2026-03-01" in instance.get_materialized_partitions(key("invoices"))
+    assert "2026-02-01" not in instance.get_materialized_partitions(key("invoices"))
+    # From the page of a single mart only that mart is selected; the rest of the build happens all the same.
+    result = dg.materialize(
+        [asset for asset in definitions.assets if isinstance(asset, dg.AssetsDefinition)],
+        selection=[key("daily_usage")],
+        partition_key="2026-03-15",
+        instance=instance,
+        resources=definitions.resources,
+    )
+    assert result.success
+    assert instance.get_materialized_partitions(key("daily_usage")) == {"2026-03-15"}
+    assert instance.get_latest_materialization_event(key("serving/meterhouse"))
+    with duckdb.connect(str(file), read_only=True) as published:
+        assert published.execute("from invoices order by all").fetchall() == before
+        assert published.execute("select build_id from meterhouse_publication").fetchall() != [build]
+
+
+def test_the_command_line_leaves_its_run_where_the_interface_shows_it(finished_home):
+    with dg.DagsterInstance.from_config(str(finished_home / ".dagster")) as instance:
+        [run] = instance.get_runs()
+        assert run.is_success
+        assert run.tags[STARTED_BY] == "command line"
+        published = instance.get_latest_materialization_event(key("serving/meterhouse"))
+        assert published.run_id == run.run_id
+        metadata = published.asset_materialization.metadata
+        assert metadata["rows invoices"].value > 0
+        assert any(name.startswith("invoices total_minor ") for name in metadata)
+
+
+def test_a_source_is_stale_once_nothing_came_for_longer_than_the_limit(settings):
+    read_at = parse_instant(NOW)
+    assert stale_sources(settings.home, None, read_at + STALE_AFTER) == []
+    [stale] = stale_sources(settings.home, None, read_at + STALE_AFTER * 1.01)
+    assert stale.last_file_at == read_at
+
+
+def test_a_destination_that_fails_keeps_no_other_from_hearing():
+    heard: list[reports.Report] = []
+
+    def deaf(news: reports.Report) -> None:
+        raise ConnectionError
+
+    reports.report("source_stale", "what", "where", "remedy", destinations=[deaf, heard.append])
+    assert [news.what for news in heard] == ["what"]
