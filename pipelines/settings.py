@@ -39,7 +39,7 @@ def load_settings(
 
 
 def parse_instant(text: str) -> datetime:
-    """An ISO 8601 instant as UTC. One without offset is refused: which zone it means is not ours to guess.
+    """An ISO 8601 instant as UTC; without an offset it is one in UTC, and a day alone is its first moment.
 
     :raises ConfigurationError: anything else.
     """
@@ -50,7 +50,7 @@ def parse_instant(text: str) -> datetime:
             f"{text!r} is not an instant", where="--as-of", remedy=_INSTANT_EXAMPLE
         ) from None
     if instant.tzinfo is None:
-        raise ConfigurationError(f"{text!r} has no offset", where="--as-of", remedy=_INSTANT_EXAMPLE)
+        instant = instant.replace(tzinfo=UTC)
     try:
         return instant.astimezone(UTC)
     except OverflowError:

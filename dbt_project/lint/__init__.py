@@ -10,7 +10,7 @@ from typing import Any
 # Macros that stand for something else than an expression.
 LISTS = {"meters_with", "event_columns", "rebuild_request", "column_values", "new_manifest_files", "event_files"}
 CLAUSES = {"where_touched", "where_uncovered", "delete_touched", "delete_uncovered"}
-SELECTS = {"effective_events"}
+SELECTS = {"effective_events", "priced_events"}
 
 
 def _stand_in(name: str) -> Any:

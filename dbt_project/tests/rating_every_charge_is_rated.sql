@@ -1,4 +1,4 @@
--- Guards against a stale or missing result: monthly_usage holds each charge of each period that has begun, and no other.
+-- Guards against a stale or missing result: monthly_usage holds each charge of each period begun, and no other.
 with rated_periods as (
 
     select * from {{ ref('int_rated_periods') }}

@@ -19,7 +19,7 @@ from pipelines.home import Home
 from pipelines.ingest import inbox, lake
 from pipelines.ingest.columnar import ParquetReader
 from pipelines.ingest.delimited import CsvReader
-from pipelines.ingest.identity import Identity, payload_hash, rows_marked
+from pipelines.ingest.identity import Identity, KeyCache, payload_hash, rows_marked
 from pipelines.ingest.inbox import InboxFile
 from pipelines.ingest.jsonl import JsonLinesReader
 from pipelines.ingest.mapping import Plan, plan_for
@@ -129,6 +129,7 @@ def ingest_inbox(
     seen = inbox.look(home)
     results: list[BatchResult] = []
     changed: list[str] = []
+    cache = KeyCache()
     known_files = 0
     for number, file in enumerate(seen.files, start=1):
         if file.batch_id in known:
@@ -143,7 +144,7 @@ def ingest_inbox(
 
         plan = plan_for(sources.source_for(file.name) if sources is not None else None)
         try:
-            results.append(_ingest_file(home, file, plan, clock, report))
+            results.append(_ingest_file(home, file, plan, clock, cache=cache, report=report))
         except _ChangedError:
             changed.append(file.name)
             continue
@@ -167,14 +168,20 @@ def reader_for(file: InboxFile, plan: Plan) -> Reader[Any]:
 
 
 def _ingest_file(
-    home: Home, file: InboxFile, plan: Plan, as_of: datetime, report: Callable[[int], None]
+    home: Home,
+    file: InboxFile,
+    plan: Plan,
+    as_of: datetime,
+    *,
+    cache: KeyCache,
+    report: Callable[[int], None],
 ) -> BatchResult:
     with lake.Batch(home, file.batch_id, file.name) as batch:
         if file.broken is not None:
             return _commit_unreadable(batch, file, as_of, file.broken)
         reader = reader_for(file, plan)
         try:
-            with Identity(home, batch) as identity:
+            with Identity(home, batch, cache) as identity:
                 blocks = _in_order(reader.blocks(), lambda block: _type_block(reader, block, plan, as_of))
                 block_rows = _stage(batch, identity, blocks, plan, report)
                 _require_unchanged(file)

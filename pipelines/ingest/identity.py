@@ -4,15 +4,17 @@ Only records whose event id occurs more than once, in the batch or in the lake n
 Where records go afterwards does not belong here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import polars as pl
+import pyarrow.parquet as pq
 
 from models.events import IDENTITY_WINDOW_DAYS
 from models.frames import PAYLOAD_COLUMNS, TYPED_EVENTS
@@ -23,6 +25,8 @@ from pipelines.ingest.lake import Batch, event_files
 
 _WINDOW_US = IDENTITY_WINDOW_DAYS * 86_400_000_000
 _MEMORY = "512MB"
+# Batches up to this size are looked up through the cache; for larger ones reading the files is cheaper.
+_SMALL_BATCH = 200_000
 _KEY = "event_id, revision"
 _KEY_COLUMNS = ("event_id", "revision", "occurred_at", "payload_hash", "source_row")
 _COMPARED = tuple(name for name in PAYLOAD_COLUMNS if name not in {"occurred_at", "properties"})
@@ -70,11 +74,52 @@ def rows_marked(rows: pl.Series, row_count: int) -> pl.Series:
     return marks.scatter(rows, True) if len(rows) else marks
 
 
+class KeyCache:
+    """Which event files may hold one of some ids, remembered while an ingest lasts.
+
+    A home that gets many small files would otherwise open the same event files again for each of them. Only
+    hashes are held: a hit is looked up in the file itself. Large files, and what exceeds the memory for
+    hashes, always count as hits.
+    """
+
+    _FILE_ROWS, _HELD_ROWS = 200_000, 8_000_000
+
+    def __init__(self) -> None:
+        self._numbers: dict[Path, int | None] = {}
+        self._held = pl.DataFrame(schema={"hash": pl.UInt64, "file_number": pl.UInt32})
+
+    def may_hold(self, files: list[Path], event_ids: pl.Series) -> list[Path]:
+        """Those of the files in which one of the ids may occur."""
+        self._read([path for path in files if path not in self._numbers])
+        wanted = event_ids.hash().unique().implode()
+        hits = set(self._held.filter(pl.col("hash").is_in(wanted))["file_number"].unique())
+        return [path for path in files if (number := self._numbers[path]) is None or number in hits]
+
+    def _read(self, files: list[Path]) -> None:
+        pieces = [self._held]
+        held_rows = self._held.height
+        for path in files:
+            rows = pq.read_metadata(path).num_rows
+            if rows > self._FILE_ROWS or held_rows + rows > self._HELD_ROWS:
+                self._numbers[path] = None
+                continue
+            number = self._numbers[path] = len(self._numbers)
+            ids = pl.read_parquet(path, columns=["event_id"])["event_id"]
+            pieces.append(
+                pl.DataFrame({"hash": ids.hash()}).with_columns(file_number=pl.lit(number, pl.UInt32))
+            )
+            held_rows += rows
+        if len(pieces) > 1:
+            self._held = pl.concat(pieces)
+
+
 class Identity:
     """Collects the keys of a batch, then judges it. Spills to the batch's folder when memory runs short."""
 
-    def __init__(self, home: Home, batch: Batch) -> None:
-        self._home, self._batch = home, batch
+    def __init__(self, home: Home, batch: Batch, cache: KeyCache) -> None:
+        self._home, self._batch, self._cache = home, batch, cache
+        self._ids: list[pl.Series] | None = []
+        self._id_count = 0
         self._engine = duckdb.connect(
             config={"memory_limit": _MEMORY, "threads": 2, "temp_directory": str(batch.folder / "spill")}
         )
@@ -91,6 +136,11 @@ class Identity:
         """Take the event ids of staged records."""
         with _given(self._engine, events.select("event_id", "source_row")):
             self._engine.execute("insert into keys select hash(event_id), source_row from given")
+        if self._ids is not None:
+            self._ids.append(events["event_id"])
+            self._id_count += events.height
+            if self._id_count > _SMALL_BATCH:
+                self._ids = None
 
     def judge(self, row_count: int) -> Verdict:
         """Duplicates and conflicts, in the order of the file: the first record of a key wins.
@@ -140,6 +190,8 @@ class Identity:
 
     def _collect_lake_rows(self) -> None:
         files = event_files(self._home, _near(self._batch.dates))
+        if self._ids is not None:
+            files = self._cache.may_hold(files, pl.concat(self._ids)) if self._ids else []
         columns = (
             "event_id, revision, epoch_us(occurred_at) as instant_us, payload_hash, "
             "null::bigint as source_row"
@@ -154,10 +206,9 @@ class Identity:
         self._engine.execute(
             f"""
             create table lake_rows as select {columns}, filename
-            from read_parquet($files, filename = true, hive_partitioning = false)
+            from read_parquet({_sql_list(files)}, filename = true, hive_partitioning = false)
             where hash(event_id) in (select key from keys)
-            """,
-            {"files": [str(path) for path in files]},
+            """
         )
 
     def _collect_batch_rows(self, row_count: int) -> None:
@@ -218,9 +269,9 @@ class Identity:
             self._engine.execute(
                 f"""
                 insert into payloads select {columns}, null
-                from read_parquet($files, hive_partitioning = false) semi join unequal using ({_KEY})
-                """,
-                {"files": [name for (name,) in files]},
+                from read_parquet({_sql_list(name for (name,) in files)}, hive_partitioning = false)
+                semi join unequal using ({_KEY})
+                """
             )
 
     def _payload_groups(self) -> Iterator[Iterator["_Known"]]:
@@ -247,6 +298,11 @@ class Identity:
         row = self._engine.execute(f"select count(*) from {table}").fetchone()
         assert row is not None
         return int(row[0])
+
+
+def _sql_list(files: Iterable[object]) -> str:
+    """Spelled out: as a parameter, DuckDB looks for pandas once per element."""
+    return "[" + ", ".join("'" + str(name).replace("'", "''") + "'" for name in files) + "]"
 
 
 @dataclass(frozen=True)

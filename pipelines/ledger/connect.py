@@ -114,7 +114,7 @@ def describe_failure(address: Address, error: Exception) -> LedgerError:
     if address.is_postgresql:
         remedy = f"check that the server runs and that {URL_VARIABLE} is right, then run the command again"
     else:
-        remedy = "check that the file is whole, the folder writable and the disk not full, then run the command again"
+        remedy = "check that the file is whole, the folder writable and the disk not full, then try again"
     return LedgerError(what, where=str(address), remedy=remedy)
 
 

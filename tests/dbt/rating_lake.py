@@ -26,7 +26,7 @@ CATALOG = {
     "meter_filters": "meter_id varchar, field varchar, value varchar",
     "plans": f"plan_id varchar, effective_from date, name varchar, rank bigint, currency varchar, price {MONEY}, "
     "proration varchar, features varchar",
-    "charges": f'plan_id varchar, effective_from date, meter_id varchar, position bigint, included {MONEY}, '
+    "charges": f"plan_id varchar, effective_from date, meter_id varchar, position bigint, included {MONEY}, "
     f'prorate_included boolean, reset varchar, "limit" varchar, capacity_unit_amount {MONEY}, overage_model varchar, '
     f"unit_amount {MONEY}, package_size {MONEY}, package_amount {MONEY}, flat_amount {MONEY}, multiplier {MONEY}, "
     "invoice_zero boolean",
@@ -172,7 +172,9 @@ class RatingHome:
         aside = lake / "aside.parquet"
         write_parquet(aside, EVENTS, rows, "events")
         with connect() as connection:
-            connection.execute(f"create table events as select *, cast(occurred_at as date) as d from '{aside}'")
+            connection.execute(
+                f"create table events as select *, cast(occurred_at as date) as d from '{aside}'"
+            )
             days = connection.execute("select d, count(*) from events group by d order by d").fetchall()
             for day, _ in days:
                 folder = lake / f"events/event_date={day}"
@@ -219,7 +221,11 @@ class RatingHome:
             DuckDBConnectionManager.close_all_connections()
             os.environ.clear()
             os.environ.update(before)
-        failed = [f"{row.node.name}: {row.message}" for row in result.result or [] if row.status in ("error", "fail")]
+        failed = [
+            f"{row.node.name}: {row.message}"
+            for row in result.result or []
+            if row.status in ("error", "fail")
+        ]
         assert result.success, f"{failed or result.exception}"
 
     def query(self, sql: str) -> list[dict[str, Any]]:

@@ -100,14 +100,21 @@ def edit_csv(file: Path, change: Callable[[list[dict[str, str]]], None]) -> None
 
 
 def event(event_id: str, **fields: object) -> str:
-    base = {"event_id": event_id, "customer_id": "tundra", "event_type": "ai_content_generation", "provider": "openai"}
+    base = {
+        "event_id": event_id,
+        "customer_id": "tundra",
+        "event_type": "ai_content_generation",
+        "provider": "openai",
+    }
     return json.dumps(base | fields) + "\n"
 
 
 def test_incremental_equals_full(world: Callable[..., None]) -> None:
     home: Home = world.home  # type: ignore[attr-defined]
     waiting = home.root / "waiting"
-    files = simulate_usage(home, events=4000, days=70, seed=3, until=UNTIL, as_of=instant("2026-09-21T00:00:00Z"))
+    files = simulate_usage(
+        home, events=4000, days=70, seed=3, until=UNTIL, as_of=instant("2026-09-21T00:00:00Z")
+    )
     waiting.mkdir()
     half = sorted(files)[len(files) // 2 :]
     for file in half:
@@ -120,7 +127,9 @@ def test_incremental_equals_full(world: Callable[..., None]) -> None:
 
     (home.inbox / "corrections.jsonl").write_text(
         # Arrives after nothing: a reading carried into every later cycle, and plain usage.
-        event("c1", occurred_at="2026-07-14T10:00:00Z", event_type="storage", quantity="77.5", resource="disk")
+        event(
+            "c1", occurred_at="2026-07-14T10:00:00Z", event_type="storage", quantity="77.5", resource="disk"
+        )
         + event("c2", occurred_at="2026-08-31T23:30:00Z", quantity="250", user_id="ada", cost_usd="0.50")
         + event("c3", occurred_at="2026-08-05T12:00:00Z", quantity="40", customer_id="kestrel")
     )

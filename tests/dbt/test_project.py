@@ -34,7 +34,8 @@ def test_only_staging_reads_sources_of_documents(manifest: dict[str, Any]) -> No
         node["name"]
         for node in models(manifest)
         for parent in node["depends_on"]["nodes"]
-        if parent.startswith(("source.meterhouse.catalog", "source.meterhouse.accounts")) and layer(node) != "staging"
+        if parent.startswith(("source.meterhouse.catalog", "source.meterhouse.accounts"))
+        and layer(node) != "staging"
     }
     assert not readers
 

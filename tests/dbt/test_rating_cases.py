@@ -55,12 +55,16 @@ def units(*quantities: str, at: str = "2024-04-10T12:00:00Z", meter: str = "unit
     return [(meter, at, quantity, {}) for quantity in quantities]
 
 
-def charge(meter: str = "units", model: str | None = "per_unit", included: str | None = "0", **terms: Any) -> dict[str, Any]:
+def charge(
+    meter: str = "units", model: str | None = "per_unit", included: str | None = "0", **terms: Any
+) -> dict[str, Any]:
     prices = {"per_unit": {"unit_amount": "1"}}.get(model or "", {})
     return {"meter_id": meter, "overage_model": model, "included": included} | prices | terms
 
 
-def usage(quantity: str, amount: str, minor: int, on: str = "2024-04-01", meter: str = "units") -> tuple[Any, ...]:
+def usage(
+    quantity: str, amount: str, minor: int, on: str = "2024-04-01", meter: str = "units"
+) -> tuple[Any, ...]:
     return ("usage", meter, on, quantity, amount, minor)
 
 
@@ -75,7 +79,9 @@ def tiered(name: str, tiers: str, model: str, quantity: str, amount: str, minor:
 def packages(quantity: str, amount: str, minor: int) -> Case:
     terms = charge(model="package", package_size="100", package_amount="3", included="10")
     billable = str(Decimal(quantity) - 10)
-    return Case(f"package of 100, {billable} billable", terms, units(quantity), [usage(billable, amount, minor)])
+    return Case(
+        f"package of 100, {billable} billable", terms, units(quantity), [usage(billable, amount, minor)]
+    )
 
 
 CASES = [
@@ -263,7 +269,9 @@ def write(home: RatingHome) -> list[dict[str, Any]]:
         for part, (plan, subscription, charges) in enumerate(plans):
             plan_id = f"{customer}-plan-{0 if plan.get('same_plan') else part}"
             terms = {key: value for key, value in plan.items() if key != "same_plan"}
-            version = {"plan_id": plan_id} | ({"effective_from": plan["effective_from"]} if "effective_from" in plan else {})
+            version = {"plan_id": plan_id} | (
+                {"effective_from": plan["effective_from"]} if "effective_from" in plan else {}
+            )
             tables["plans"].append(version | terms)
             for terms in charges:
                 tables["charges"].append(version | terms)
@@ -274,9 +282,13 @@ def write(home: RatingHome) -> list[dict[str, Any]]:
                     })  # fmt: skip
             if subscription is not None:
                 name = f"{customer}-{part}"
-                tables["subscriptions"].append({"subscription_id": name, "customer_id": customer, "plan_id": plan_id, **subscription})
+                tables["subscriptions"].append(
+                    {"subscription_id": name, "customer_id": customer, "plan_id": plan_id, **subscription}
+                )
                 if part == 0:
-                    tables["overrides"] += [{"subscription_id": name, **override} for override in case.overrides]
+                    tables["overrides"] += [
+                        {"subscription_id": name, **override} for override in case.overrides
+                    ]
         for index, (meter, at, quantity, fields) in enumerate(case.events):
             events.append({"event_id": f"{customer}-{index}", "customer_id": customer, "event_type": meter, "occurred_at": at,
                            "quantity": quantity, **fields})  # fmt: skip
@@ -292,7 +304,10 @@ def write(home: RatingHome) -> list[dict[str, Any]]:
 def rated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RatingHome]:
     home = RatingHome(tmp_path_factory.mktemp("cases"), as_of="2025-01-01T12:00:00+00:00")
     home.batch(write(home))
-    home.build(command="build", select="+invoices +plan_comparisons +overages +monthly_usage +daily_usage +int_rating_faults")
+    home.build(
+        command="build",
+        select="+invoices +plan_comparisons +overages +monthly_usage +daily_usage +int_rating_faults",
+    )
     yield home
 
 
@@ -301,7 +316,14 @@ def lines(rated: RatingHome) -> dict[str, list[tuple[Any, ...]]]:
     found: dict[str, list[tuple[Any, ...]]] = {}
     for row in rated.query("select * from invoice_lines order by service_start, line_type, meter_id"):
         found.setdefault(row["customer_id"], []).append(
-            (row["line_type"], row["meter_id"], row["service_start"], row["quantity"], row["amount"], row["amount_minor"])
+            (
+                row["line_type"],
+                row["meter_id"],
+                row["service_start"],
+                row["quantity"],
+                row["amount"],
+                row["amount_minor"],
+            )
         )
     return found
 
@@ -312,11 +334,16 @@ def test_case(number: int, lines: dict[str, list[tuple[Any, ...]]]) -> None:
         (kind, meter, date.fromisoformat(on), Decimal(quantity), Decimal(amount), minor)
         for kind, meter, on, quantity, amount, minor in CASES[number].lines
     ]
-    assert lines.get(f"case-{number:02d}", []) == sorted(expected, key=lambda line: (line[2], line[0], line[1] or ""))
+    assert lines.get(f"case-{number:02d}", []) == sorted(
+        expected, key=lambda line: (line[2], line[0], line[1] or "")
+    )
 
 
 def test_faults_name_the_subscription(rated: RatingHome) -> None:
-    found = {(row["customer_id"], row["meter_id"], row["fault"]) for row in rated.query("select * from int_rating_faults")}
+    found = {
+        (row["customer_id"], row["meter_id"], row["fault"])
+        for row in rated.query("select * from int_rating_faults")
+    }
     numbers = {case.name: f"case-{number:02d}" for number, case in enumerate(CASES)}
     assert found == {
         (numbers["an amount beyond its type"], "units", "usage amount beyond its type"),
@@ -331,7 +358,9 @@ def test_charge_model_macros(rated: RatingHome, tmp_path: Path) -> None:
 
 
 # A double would show as a column's type, or come from one of these; `//` divides integers exactly.
-INEXACT = re.compile(r"(?<![/*])/(?![/*])|\b(double|float|real|avg|mean|sqrt|power|pow|exp|ln|stddev|median)\b|\d[eE][+-]?\d")
+INEXACT = re.compile(
+    r"(?<![/*])/(?![/*])|\b(double|float|real|avg|mean|sqrt|power|pow|exp|ln|stddev|median)\b|\d[eE][+-]?\d"
+)
 
 
 def test_nothing_is_a_double_between_event_and_invoice(rated: RatingHome) -> None:
@@ -368,7 +397,14 @@ def test_corrections_in_a_later_file(rated: RatingHome, tmp_path: Path) -> None:
     home = copied(rated, tmp_path)
 
     def revised(event: str, customer: str, at: str, **fields: Any) -> dict[str, Any]:
-        return {"event_id": f"{event}-0", "customer_id": customer, "event_type": "units", "occurred_at": at, "revision": 1, **fields}
+        return {
+            "event_id": f"{event}-0",
+            "customer_id": customer,
+            "event_type": "units",
+            "occurred_at": at,
+            "revision": 1,
+            **fields,
+        }
 
     home.batch([
         revised(half, half, "2024-04-10T12:00:00Z", quantity="5"),
@@ -384,7 +420,9 @@ def test_corrections_in_a_later_file(rated: RatingHome, tmp_path: Path) -> None:
 
     step_by_step = contents(home)
     home.build(rebuild={"months": ["2024-04"]})
-    months = home.query("select distinct date_trunc('month', period_end - 1) as month from int_periods_to_rate")
+    months = home.query(
+        "select distinct date_trunc('month', period_end - 1) as month from int_periods_to_rate"
+    )
     assert [row["month"].isoformat()[:10] for row in months] == ["2024-04-01"]
     assert contents(home) == step_by_step
     home.build(full_refresh=True)

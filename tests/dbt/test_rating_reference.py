@@ -80,13 +80,18 @@ class World:
         }  # fmt: skip
         charge |= {
             "per_unit": {"unit_amount": self.amount(pick.choice([2, 5, 12]), 2)},
-            "package": {"package_size": pick.choice(["1", "10", "2.5", "0.7"]), "package_amount": self.amount(3, 9)},
+            "package": {
+                "package_size": pick.choice(["1", "10", "2.5", "0.7"]),
+                "package_amount": self.amount(3, 9),
+            },
             "flat": {"flat_amount": self.amount(3, 9)},
             "cost_plus": {"multiplier": pick.choice(["1", "1.2", "1.333333"])},
         }.get(model, {})
         self.charges.append(charge)
         if model in ("graduated", "volume"):
-            bounds = sorted({Decimal(self.amount(pick.choice([0, 3]), 20)) + 1 for _ in range(pick.randint(0, 3))})
+            bounds = sorted(
+                {Decimal(self.amount(pick.choice([0, 3]), 20)) + 1 for _ in range(pick.randint(0, 3))}
+            )
             for number, up_to in enumerate([*bounds, None], 1):
                 self.tiers.append({"plan_id": plan, "effective_from": effective, "meter_id": meter, "tier_number": number,
                                    "up_to": up_to, "unit_amount": self.amount(4, 1),
@@ -144,7 +149,9 @@ class World:
             }  # fmt: skip
             if self.events and pick.random() < 0.15:
                 old = pick.choice(self.events)
-                near = datetime.fromisoformat(old["occurred_at"]) + timedelta(hours=pick.choice([0, 0, -30, 30]))
+                near = datetime.fromisoformat(old["occurred_at"]) + timedelta(
+                    hours=pick.choice([0, 0, -30, 30])
+                )
                 event |= {"event_id": old["event_id"], "revision": int(old.get("revision", 0)) + 1,
                           "occurred_at": near.isoformat(), "is_void": pick.random() < 0.3}  # fmt: skip
                 if any((other["event_id"], other.get("revision", 0)) == (event["event_id"], event["revision"])
@@ -182,7 +189,9 @@ class World:
         return {"customers": self.customers, "subscriptions": self.subscriptions, "overrides": self.overrides}
 
 
-def rows(home: RatingHome, table: str, keys: list[str], values: list[str]) -> dict[tuple[Any, ...], dict[str, Any]]:
+def rows(
+    home: RatingHome, table: str, keys: list[str], values: list[str]
+) -> dict[tuple[Any, ...], dict[str, Any]]:
     found = home.query(f"select * from {table}")
     keyed = {tuple(row[key] for key in keys): {value: row[value] for value in values} for row in found}
     assert len(keyed) == len(found), f"{table} has its documented grain"
@@ -190,8 +199,15 @@ def rows(home: RatingHome, table: str, keys: list[str], values: list[str]) -> di
 
 
 def assert_same(table: str, ours: Mapping[Any, Any], theirs: Mapping[Any, Any]) -> None:
-    different = {key: (ours.get(key), theirs.get(key)) for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)}
-    shown = "\n".join(f"{key}\n  dbt       {mine}\n  reference {other}" for key, (mine, other) in list(different.items())[:5])
+    different = {
+        key: (ours.get(key), theirs.get(key))
+        for key in ours.keys() | theirs.keys()
+        if ours.get(key) != theirs.get(key)
+    }
+    shown = "\n".join(
+        f"{key}\n  dbt       {mine}\n  reference {other}"
+        for key, (mine, other) in list(different.items())[:5]
+    )
     assert not different, f"{len(different)} of {len(theirs)} rows of {table} differ:\n{shown}"
 
 
@@ -210,7 +226,9 @@ def compare(home: RatingHome, world: World) -> None:
         home, "invoice_lines", ["subscription_id", "line_type", "meter_id", "period_start"],
         ["quantity", "amount", "amount_minor", "service_start", "service_end", "currency"],
     ), reference.lines)  # fmt: skip
-    invoices = rows(home, "invoices", ["customer_id", "currency", "period_start", "period_end"], ["total_minor"])
+    invoices = rows(
+        home, "invoices", ["customer_id", "currency", "period_start", "period_end"], ["total_minor"]
+    )
     assert_same("invoices", {key: row["total_minor"] for key, row in invoices.items()}, reference.invoices)
     assert_same("plan_comparisons", rows(
         home, "plan_comparisons", ["subscription_id", "plan_id", "period_start"],

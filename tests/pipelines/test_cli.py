@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import cli as command_line
+from pipelines.settings import parse_instant
 
 COMMANDS = ["init", "simulate-usage", "run", "check", "ui"]
 
@@ -40,7 +41,6 @@ def test_help_does_not_wait_for_dagster(cli):
     ("arguments", "says"),
     [
         (["run", "--as-of", "yesterday"], "2026-03-31T23:59:59Z"),
-        (["run", "--as-of", "2026-03-31T23:59:59"], "no offset"),
         (["run", "--as-of", "0001-01-01T00:00:00+14:00"], "out of range"),
         (["run", "--sideways"], "No such option"),
         (["simulate-usage", "--events", "0"], "--events"),
@@ -125,3 +125,9 @@ def test_the_unforeseen_is_exit_1_without_a_traceback(monkeypatch, capsys):
     assert "ZeroDivisionError: boom" in told
     assert "running the command again is safe" in told
     assert "Traceback" not in told
+
+
+def test_an_instant_without_offset_is_one_in_utc() -> None:
+    assert parse_instant("2026-03-31T23:59:59") == parse_instant("2026-03-31T23:59:59Z")
+    assert parse_instant("2026-03-31") == parse_instant("2026-03-31T00:00:00+00:00")
+    assert parse_instant("2026-03-31T02:00:00+02:00") == parse_instant("2026-03-31")

@@ -6,11 +6,11 @@ import traceback
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import servers
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
@@ -20,10 +20,6 @@ from pipelines.home import Home
 from pipelines.ledger import Alert, Ledger, LedgerError, Message, export_folder, open_ledger
 from pipelines.ledger.connect import find_address, make_engine
 from pipelines.ledger.schema import APPEND_ONLY, HEAD_REVISION, metadata, plain
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import servers
 
 ledger_url, postgres_server = servers.ledger_url, servers.postgres_server
 

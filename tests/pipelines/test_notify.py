@@ -11,9 +11,10 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
+import servers
+from servers import POSTGRES_PASSWORD, Receiver, free_port
 
 from pipelines import reports
 from pipelines.home import Home
@@ -31,11 +32,6 @@ from pipelines.notify import (
     report_sender,
 )
 from pipelines.reports import Report
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import servers
-from servers import POSTGRES_PASSWORD, Receiver, free_port
 
 ledger_url, postgres_server = servers.ledger_url, servers.postgres_server
 

@@ -42,6 +42,32 @@ meter_definitions as (
 
 ),
 
+prices as (
+
+    select * from {{ ref('stg_catalog__prices') }}
+
+),
+
+{# What costs are computed from: another list version or another home price may change any of them. -#}
+price_definitions as (
+
+    select
+        md5(
+            {{ quoted(prices_version()) }} || coalesce(
+                string_agg(
+                    concat_ws(
+                        '|', coalesce(provider, chr(31)), coalesce(model, chr(31)), coalesce(event_type, chr(31)), unit,
+                        usd_per_unit, coalesce(cast(valid_from as varchar), ''), coalesce(cast(valid_to as varchar), '')
+                    ),
+                    chr(10) order by provider, model, event_type, unit, valid_from
+                ),
+                ''
+            )
+        ) as prices_version
+    from prices
+
+),
+
 current_build as (
 
     select
@@ -49,9 +75,11 @@ current_build as (
         {{ quoted(setting('METERHOUSE_CATALOG_VERSION')) }} as catalog_version,
         {{ quoted(setting('METERHOUSE_ACCOUNTS_VERSION')) }} as accounts_version,
         {{ quoted(setting('METERHOUSE_CODE_VERSION')) }} as code_version,
-        meters_version,
+        meter_definitions.meters_version,
+        price_definitions.prices_version,
         {{ as_of() }} as as_of
     from meter_definitions
+    cross join price_definitions
 
 ),
 
@@ -61,7 +89,8 @@ previous_build as (
     select
         cast(null as varchar) as catalog_version,
         cast(null as varchar) as accounts_version,
-        cast(null as varchar) as meters_version
+        cast(null as varchar) as meters_version,
+        cast(null as varchar) as prices_version
 
 ),
 {%- else -%}
@@ -70,7 +99,8 @@ previous_build as (
     select
         catalog_version,
         accounts_version,
-        meters_version
+        meters_version,
+        prices_version
     from {{ previous }}
 
 ),
@@ -84,8 +114,12 @@ final as (
         current_build.accounts_version,
         current_build.code_version,
         current_build.meters_version,
+        current_build.prices_version,
         case
-            when previous_build.meters_version = current_build.meters_version then 'touched'
+            when
+                previous_build.meters_version = current_build.meters_version
+                and previous_build.prices_version = current_build.prices_version
+                then 'touched'
             else 'all'
         end as days_scope,
         case

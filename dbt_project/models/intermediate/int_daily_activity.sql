@@ -8,7 +8,13 @@
 
 with events as (
 
-    {{ effective_events(event_columns()) }}
+    {{ priced_events(event_columns()) }}
+
+),
+
+prices as (
+
+    select * from {{ ref('int_event_prices') }}
 
 ),
 
@@ -26,6 +32,8 @@ aggregated as (
         event_type,
         provider,
         model,
+        cost_status,
+        case when {{ is_priced("cost_status") }} then price_number end as price_number,
         {% for meter in filtered -%}
         {{ filter_holds(meter.filters) }} as feeds_{{ loop.index }},
         {% endfor -%}
@@ -34,12 +42,50 @@ aggregated as (
         sum(input_tokens) as input_tokens,
         sum(output_tokens) as output_tokens,
         sum(cached_input_tokens) as cached_input_tokens,
-        sum(cost_usd) as cost_usd,
-        count(cost_usd) as costed_event_count,
-        sum(input_tokens) filter (where cost_usd is not null) as costed_input_tokens,
-        sum(output_tokens) filter (where cost_usd is not null) as costed_output_tokens,
-        sum(cached_input_tokens) filter (where cost_usd is not null) as costed_cached_input_tokens
+        sum(cost_usd) as cost_usd
     from events
+    group by all
+
+),
+
+multiplied as (
+
+    select
+        aggregated.*,
+        prices.cost_source as price_source,
+        prices.is_assumed,
+        case
+            when {{ is_priced("aggregated.cost_status") }}
+                then {{ priced_cost("aggregated", "prices", "aggregated.event_count") }}
+        end as priced_cost_usd
+    from aggregated
+    left join prices on aggregated.price_number = prices.price_number
+
+),
+
+{# Events of one kind that have several prices, by date or by size, are one kind again. -#}
+costed as (
+
+    select
+        customer_id,
+        usage_date,
+        event_type,
+        provider,
+        model,
+        {% for meter in filtered -%}
+        feeds_{{ loop.index }},
+        {% endfor -%}
+        {{ cost_source("cost_status", "priced_cost_usd", "price_source") }} as cost_source,
+        {{ unpriced_reason("cost_status", "priced_cost_usd") }} as unpriced_reason,
+        sum(event_count) as event_count,
+        sum(quantity) as quantity,
+        sum(input_tokens) as input_tokens,
+        sum(output_tokens) as output_tokens,
+        sum(cached_input_tokens) as cached_input_tokens,
+        sum(cost_usd) as sender_cost_usd,
+        sum(priced_cost_usd) as priced_cost_usd,
+        sum(priced_cost_usd) filter (where is_assumed) as assumed_cost_usd
+    from multiplied
     group by all
 
 ),
@@ -62,34 +108,36 @@ unfiltered_meters as (
 final as (
 
     select
-        aggregated.customer_id,
-        aggregated.usage_date,
-        aggregated.event_type,
-        aggregated.provider,
-        aggregated.model,
+        costed.customer_id,
+        costed.usage_date,
+        costed.event_type,
+        costed.provider,
+        costed.model,
         coalesce(unfiltered_meters.meter_ids, [])
         {%- for meter in filtered %}
         || case
             when
-                aggregated.feeds_{{ loop.index }} and aggregated.event_type in (
+                costed.feeds_{{ loop.index }} and costed.event_type in (
                     select event_type from meter_event_types where meter_id = {{ quoted(meter.meter_id) }}
                 )
                 then [{{ quoted(meter.meter_id) }}]
             else []
         end
         {%- endfor %} as meter_ids,
-        cast(aggregated.event_count as bigint) as event_count,
-        cast(aggregated.costed_event_count as bigint) as costed_event_count,
-        cast(aggregated.quantity as decimal(38, 12)) as quantity,
-        cast(aggregated.input_tokens as decimal(38, 0)) as input_tokens,
-        cast(aggregated.output_tokens as decimal(38, 0)) as output_tokens,
-        cast(aggregated.cached_input_tokens as decimal(38, 0)) as cached_input_tokens,
-        cast(aggregated.costed_input_tokens as decimal(38, 0)) as costed_input_tokens,
-        cast(aggregated.costed_output_tokens as decimal(38, 0)) as costed_output_tokens,
-        cast(aggregated.costed_cached_input_tokens as decimal(38, 0)) as costed_cached_input_tokens,
-        cast(aggregated.cost_usd as decimal(38, 12)) as cost_usd
-    from aggregated
-    left join unfiltered_meters on aggregated.event_type = unfiltered_meters.event_type
+        costed.cost_source,
+        costed.unpriced_reason,
+        cast(costed.event_count as bigint) as event_count,
+        cast(costed.quantity as decimal(38, 12)) as quantity,
+        cast(costed.input_tokens as decimal(38, 0)) as input_tokens,
+        cast(costed.output_tokens as decimal(38, 0)) as output_tokens,
+        cast(costed.cached_input_tokens as decimal(38, 0)) as cached_input_tokens,
+        coalesce(
+            cast(costed.sender_cost_usd as decimal(38, 12)),
+            cast(round(costed.priced_cost_usd, 12) as decimal(38, 12))
+        ) as cost_usd,
+        cast(round(costed.assumed_cost_usd, 12) as decimal(38, 12)) as assumed_cost_usd
+    from costed
+    left join unfiltered_meters on costed.event_type = unfiltered_meters.event_type
 
 )
 

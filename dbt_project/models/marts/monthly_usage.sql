@@ -31,8 +31,10 @@ final as (
         billable_quantities.quantity,
         billable_quantities.included_quantity,
         billable_quantities.overage_quantity,
-        case when billable_quantities.included_count > 0 then {{ usage_ratio("billable_quantities.peak_count", "billable_quantities.included_count") }} end
-            as used_ratio,
+        case
+            when billable_quantities.included_count > 0
+                then {{ usage_ratio("billable_quantities.peak_count", "billable_quantities.included_count") }}
+        end as used_ratio,
         billable_quantities.cost_usd,
         plan_charges.effective_from as plan_version,
         periods.period_start,

@@ -61,7 +61,7 @@ totals as (
 
 ),
 
-{#- Usage passes an allowance that is hard or has no price. -#}
+{# Usage passes an allowance that is hard or has no price. #}
 exceeded as (
 
     select distinct
@@ -75,7 +75,7 @@ exceeded as (
 
 ),
 
-{#- Meters that the subscription's own plan charges for and the other plan does not have. -#}
+{# Meters that the subscription's own plan charges for and the other plan does not have. #}
 missing_meters as (
 
     select

@@ -112,10 +112,7 @@ final as (
         meter_number,
         reset,
         included_quantity,
-        case
-            when plan_included_count is not null then plan_included_count
-            else {{ scaled("included_quantity") }}
-        end as included_count,
+        coalesce(plan_included_count, {{ scaled("included_quantity") }}) as included_count,
         capacity_quantity,
         override_unit_amount,
         is_current

@@ -13,7 +13,7 @@ usage as (
 
 ),
 
-{#- Charges that reset within the cycle: what passes the allowance in one window is not made up for in another. -#}
+{# Charges that reset within the cycle: what passes the allowance in one window is not made up for in another. #}
 windowed as (
 
     select

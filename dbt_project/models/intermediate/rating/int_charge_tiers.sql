@@ -36,7 +36,7 @@ bounds as (
 
 ),
 
-{#- A tier worth more than 10^12 counts as beyond the type, so that no sum of tiers can be. -#}
+{# A tier worth more than 10^12 counts as beyond the type, so that no sum of tiers can be. #}
 full_tiers as (
 
     select

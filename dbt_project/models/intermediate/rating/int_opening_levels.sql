@@ -35,7 +35,7 @@ readings as (
         on
             daily_readings.meter_id = meters.meter_id
             and meters.reset = 'cycle'
-    where daily_readings.customer_id in (select customer_id from periods)
+    where daily_readings.customer_id in (select periods.customer_id from periods)
 
 ),
 
@@ -46,9 +46,13 @@ period_days as (
         customer_id,
         service_start,
         local_today,
-        {{ days_between("service_start", "service_end - 1") }} as day
+        {{ days_between("service_start", "service_end - 1") }} as usage_date
     from periods
-    where exists (select 1 from meter_windows where reset != 'cycle')
+    where
+        exists (
+            select 1 from meter_windows
+            where meter_windows.reset != 'cycle'
+        )
 
 ),
 
@@ -69,15 +73,16 @@ windows as (
         period_days.customer_id,
         meter_windows.meter_number,
         meter_windows.reset,
-        {{ window_start("meter_windows.reset", "period_days.service_start", "period_days.day") }} as window_start
+        {{ window_start("meter_windows.reset", "period_days.service_start", "period_days.usage_date") }} as window_start
     from period_days
     cross join meter_windows
     where
         meter_windows.reset != 'cycle'
         and (
-            period_days.day <= period_days.local_today
-            or (period_days.customer_id, meter_windows.meter_number, period_days.day) in (
-                select (customer_id, meter_number, usage_date) from readings
+            period_days.usage_date <= period_days.local_today
+            or (period_days.customer_id, meter_windows.meter_number, period_days.usage_date) in (
+                select (readings.customer_id, readings.meter_number, readings.usage_date)
+                from readings
             )
         )
 
@@ -99,7 +104,7 @@ ordered as (
         readings.customer_id,
         readings.meter_number,
         readings.per_value,
-        readings.usage_date as day,
+        readings.usage_date,
         1 as step,
         readings.latest_quantity,
         cast(null as integer) as period_number,
@@ -110,7 +115,7 @@ ordered as (
         windows.customer_id,
         windows.meter_number,
         series.per_value,
-        windows.window_start as day,
+        windows.window_start as usage_date,
         0 as step,
         cast(null as decimal(38, 12)) as latest_quantity,
         windows.period_number,
@@ -130,10 +135,10 @@ carried as (
         meter_number,
         reset,
         per_value,
-        day as window_start,
+        usage_date as window_start,
         last_value(latest_quantity ignore nulls) over (
             partition by customer_id, meter_number, per_value
-            order by day, step
+            order by usage_date, step
             rows between unbounded preceding and current row
         ) as opening_quantity
     from ordered

@@ -53,12 +53,12 @@ sources as (
 
     select
         meter_id,
-        {{ fingerprint(["'event_type'", "event_type"]) }} as source
+        {{ fingerprint(["'event_type'", "event_type"]) }} as source_hash
     from meter_event_types
     union all
     select
         meter_id,
-        {{ fingerprint(["field", "value"]) }} as source
+        {{ fingerprint(["field", "value"]) }} as source_hash
     from meter_filters
 
 ),
@@ -67,7 +67,7 @@ source_hashes as (
 
     select
         meter_id,
-        string_agg(source, ',' order by source) as sources
+        string_agg(source_hash, ',' order by source_hash) as sources
     from sources
     group by meter_id
 

@@ -68,7 +68,7 @@ final as (
         on
             served.plan_id = plan_versions.plan_id
             and case
-                when served.held_version is not null then plan_versions.effective_from = served.held_version
+                when served.held_version is not null then served.held_version = plan_versions.effective_from
                 else
                     served.service_start >= plan_versions.effective_from
                     and (served.service_start < plan_versions.effective_to or plan_versions.effective_to is null)

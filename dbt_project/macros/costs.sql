@@ -1,0 +1,203 @@
+{#- What an event cost at its provider. The sender's own figure wins; otherwise the event is joined to the one price in
+    int_event_prices that applies to it, and quantities are multiplied by prices. The same arithmetic holds for one
+    event and for the sums of events that share a price, so nothing is rounded before it is summed. -#}
+
+{#- How an event got its cost, or why it has none. Numbers, because the scan groups millions of events by them. -#}
+{% macro cost_statuses() %}
+    {{ return({"sender": 0, "priced": 1, "no_usage": 2, "unknown_model": 3, "cached_above_input": 4,
+        "missing_tokens": 5, "missing_price": 6}) }}
+{% endmacro %}
+
+{% macro is_priced(status) -%}{{ status }} = {{ cost_statuses().priced }}{%- endmacro %}
+
+{#- The price list version in use; none if the build is not told of one. -#}
+{% macro prices_version() -%}{{ env_var("METERHOUSE_PRICES_VERSION", "") if execute else "" }}{%- endmacro %}
+
+{#- Files of the price list version in use, below its folder. -#}
+{% macro price_files(pattern) %}
+    {%- set version = prices_version() -%}
+    {%- if not version -%}{{ return([]) }}{%- endif -%}
+    {{ return(column_values(
+        "select file from " ~ list_files(lake_path("prices/" ~ version ~ "/" ~ pattern)) ~ " order by file"
+    ) | list) }}
+{% endmacro %}
+
+{#- The rows of these files, or none of the given columns: what is not priced is listed, it never stops a build. -#}
+{% macro price_table(name, pattern, columns) -%}
+    {%- set lineage = source("prices", name) -%}
+    {%- set files = price_files(pattern) -%}
+    {%- if files -%}
+        {{ read_files(files) }}
+    {%- else -%}
+        (select {% for column, type in columns.items() %}cast(null as {{ type }}) as {{ column }}
+        {{- ", " if not loop.last }}{% endfor %} where false)
+    {%- endif -%}
+{%- endmacro %}
+
+{#- Which price applies: at most one row of int_event_prices satisfies this for an event. -#}
+{% macro price_applies(events, prices) -%}
+    {{ events }}.event_type = {{ prices }}.event_type
+    and {{ events }}.provider is not distinct from {{ prices }}.provider
+    and {{ events }}.model is not distinct from {{ prices }}.model
+    and {{ is_batch(events) }} = {{ prices }}.is_batch
+    and {{ events }}.occurred_at >= {{ prices }}.valid_from
+    and {{ events }}.occurred_at < {{ prices }}.valid_to
+    and coalesce({{ events }}.input_tokens, 0) > {{ prices }}.input_tokens_above
+    and coalesce({{ events }}.input_tokens, 0) <= {{ prices }}.input_tokens_up_to
+    {%- if has_times_of_day() %}
+    and {{ microsecond_of_day(events ~ ".occurred_at") }} >= {{ prices }}.day_from
+    and {{ microsecond_of_day(events ~ ".occurred_at") }} < {{ prices }}.day_to
+    {%- endif %}
+{%- endmacro %}
+
+{#- Few models are priced by time of day; comparing times costs a sixth of the scan. -#}
+{% macro has_times_of_day() %}
+    {%- set prices = ref("int_event_prices") -%}
+    {%- if not execute -%}{{ return(false) }}{%- endif -%}
+    {{ return(column_values("select count(*) from " ~ prices ~ " where day_from > 0")[0] > 0) }}
+{% endmacro %}
+
+{% macro microsecond_of_day(instant) -%}{{ return(adapter.dispatch("microsecond_of_day")(instant)) }}{%- endmacro %}
+{% macro default__microsecond_of_day(instant) -%}(epoch_us({{ instant }}) % 86400000000){%- endmacro %}
+
+{% macro is_batch(events) -%}{{ return(adapter.dispatch("is_batch")(events)) }}{%- endmacro %}
+
+{#- Reading JSON is slow, finding a word is not: only properties that hold the word are read. -#}
+{% macro default__is_batch(events) -%}
+    case
+        when contains({{ events }}.properties, 'batch')
+            then coalesce(
+                json_extract_string({{ events }}.properties, '$."batch"') = 'true'
+                or json_extract_string({{ events }}.properties, '$."processing"') = 'batch',
+                false
+            )
+        else false
+    end
+{%- endmacro %}
+
+{#- One of cost_statuses(), for an event and the price that applies to it (all null: none does). -#}
+{% macro cost_status(events, prices) -%}
+    {%- set status = cost_statuses() -%}
+    case
+        when {{ events }}.cost_usd is not null then {{ status.sender }}
+        when {{ prices }}.price_number is null
+            then case
+                when
+                    {{ events }}.model is null and {{ events }}.input_tokens is null
+                    and {{ events }}.output_tokens is null and {{ events }}.cached_input_tokens is null
+                    then {{ status.no_usage }}
+                else {{ status.unknown_model }}
+            end
+        when not {{ prices }}.has_token_prices then {{ status.priced }}
+        when {{ events }}.cached_input_tokens > coalesce({{ events }}.input_tokens, 0) then {{ status.cached_above_input }}
+        when {{ events }}.input_tokens is null and {{ events }}.output_tokens is null then {{ status.missing_tokens }}
+        when
+            ({{ events }}.output_tokens > 0 and {{ prices }}.output_token_price is null)
+            or ({{ events }}.cached_input_tokens > 0 and {{ prices }}.cached_input_token_price is null)
+            or (
+                {{ events }}.input_tokens > coalesce({{ events }}.cached_input_tokens, 0)
+                and {{ prices }}.input_token_price is null
+            )
+            then {{ status.missing_price }}
+        else {{ status.priced }}
+    end
+{%- endmacro %}
+
+{#- The product of usage and prices with all its digits, DECIMAL(36,24); null from 10^12 USD on, so that no sum of a
+    day's products leaves its type. `usage` has the event fields, or their sums over event_count events that share the
+    price. -#}
+{% macro priced_cost(usage, prices, event_count) -%}
+    {%- set cached = "cast(coalesce(" ~ usage ~ ".cached_input_tokens, 0) as decimal(38, 0))" -%}
+    {%- set uncached = "(cast(coalesce(" ~ usage ~ ".input_tokens, 0) as decimal(38, 0)) - " ~ cached ~ ")" -%}
+    {%- set output = "cast(coalesce(" ~ usage ~ ".output_tokens, 0) as decimal(38, 0))" -%}
+    {%- set quantity = "cast(" ~ usage ~ ".quantity as decimal(38, 6))" -%}
+    {{ attempt(
+        "cast("
+        ~ "cast(case when " ~ prices ~ ".has_token_prices then "
+        ~ uncached ~ " * coalesce(" ~ prices ~ ".input_token_price, 0)"
+        ~ " + " ~ cached ~ " * coalesce(" ~ prices ~ ".cached_input_token_price, 0)"
+        ~ " + " ~ output ~ " * coalesce(" ~ prices ~ ".output_token_price, 0)"
+        ~ " else 0 end as decimal(38, 24))"
+        ~ " + cast(cast(" ~ event_count ~ " as decimal(38, 0)) * coalesce(" ~ prices ~ ".request_price, 0)"
+        ~ " as decimal(38, 24))"
+        ~ " + " ~ quantity ~ " * coalesce(" ~ prices ~ ".quantity_price, 0)"
+        ~ " as decimal(36, 24))",
+        prices ~ ".price_number"
+    ) }}
+{%- endmacro %}
+
+{#- Effective events of the days that this build computes, each with its price and cost_status. For a model that sums:
+    group by price_number and cost_status, then take priced_cost of the sums. -#}
+{% macro priced_events(columns, condition="true") -%}
+    select
+        events.*,
+        prices.price_number,
+        cast({{ cost_status("events", "prices") }} as utinyint) as cost_status
+    from (
+        {{ effective_events(columns, condition) }}
+    ) as events
+    left join {{ ref("int_event_prices") }} as prices on {{ price_applies("events", "prices") }}
+{%- endmacro %}
+
+{#- The status in words: where a cost comes from. `cost` is a priced one; beyond its type there is none. -#}
+{% macro cost_source(status, cost, price_source) -%}
+    case
+        when {{ status }} = {{ cost_statuses().sender }} then 'sender'
+        when {{ is_priced(status) }} and {{ cost }} is not null then {{ price_source }}
+        else 'none'
+    end
+{%- endmacro %}
+
+{#- ... and why there is none; null where there is one, or where none is to be expected. -#}
+{% macro unpriced_reason(status, cost) -%}
+    case {{ status }}
+        {%- for name, number in cost_statuses().items() if name not in ("sender", "no_usage", "priced") %}
+        when {{ number }} then {{ quoted(name) }}
+        {%- endfor %}
+        when {{ cost_statuses().priced }} then case when {{ cost }} is null then 'beyond_range' end
+    end
+{%- endmacro %}
+
+{#- Effective events with what each of them cost, to 18 digits: for lists of single events, not for sums. -#}
+{% macro costed_events(columns, condition="true") -%}
+    select
+        costed.* exclude (cost_status, priced_cost_usd, price_source, is_assumed, cost_usd),
+        coalesce(cast(costed.cost_usd as decimal(38, 18)), cast(round(costed.priced_cost_usd, 18) as decimal(38, 18)))
+            as cost_usd,
+        {{ cost_source("costed.cost_status", "costed.priced_cost_usd", "costed.price_source") }} as cost_source,
+        {{ unpriced_reason("costed.cost_status", "costed.priced_cost_usd") }} as unpriced_reason,
+        coalesce(costed.is_assumed and costed.priced_cost_usd is not null, false) as is_cost_assumed
+    from (
+        select
+            events.* exclude (price_number),
+            prices.cost_source as price_source,
+            prices.is_assumed,
+            case
+                when {{ is_priced("events.cost_status") }} then {{ priced_cost("events", "prices", 1) }}
+            end as priced_cost_usd
+        from ({{ priced_events(columns, condition) }}) as events
+        left join {{ ref("int_event_prices") }} as prices on events.price_number = prices.price_number
+    ) as costed
+{%- endmacro %}
+
+{#- Over the requests that have a cost: dividing by all would take those without one for free. -#}
+{% macro cost_per_costed_request() -%}
+    case
+        when request_count > unpriced_request_count
+            then {{ exact_ratio("cost_usd", 1, "(request_count - unpriced_request_count)") }}
+    end
+{%- endmacro %}
+
+{#- An amount (DECIMAL(38,12)) as USD to 12 digits, by a row of int_currency_days; null where there is none. -#}
+{% macro in_usd(amount, currency) -%}
+    case
+        when {{ currency }}.usd_per_unit is not null
+            then {{ attempt(
+                "cast(round(" ~ exact_product(amount, currency ~ ".usd_per_unit") ~ ", 12) as decimal(38, 12))", amount
+            ) }}
+        when {{ currency }}.units_per_usd is not null
+            then {{ attempt(
+                exact_ratio(amount, "1000000000000", scaled(currency ~ ".units_per_usd")), amount
+            ) }}
+    end
+{%- endmacro %}

@@ -1,0 +1,130 @@
+"""Names that events give to providers and models, resolved to listed models: once per name, never per event.
+
+Matching is the library's. Files are only looked at once per list version; another version resolves every name
+anew. Prices and costs do not belong here.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.costs.price_list import NAMES, current_version, list_folder, sync, write_parquet
+from pipelines.errors import MeterhouseError
+from pipelines.home import Home
+
+Name = tuple[str | None, str | None, str]
+"""provider, model, event_type of events."""
+Listed = tuple[str | None, str | None, bool]
+"""Provider and id that a model is listed under (None: unknown), and whether the name gave that provider."""
+_KEY = ("provider", "model", "event_type")
+
+
+@dataclass(frozen=True)
+class ResolvedNames:
+    """What one call did: batches it looked at, how many names were new, and which of them the list lacks."""
+
+    batches: int
+    names: int
+    unknown: tuple[tuple[str | None, str], ...]
+
+
+def resolve_new_names(home: Home) -> ResolvedNames:
+    """Resolve names that came with batches that were not looked at yet. Call it after ingest and before dbt.
+
+    The caller holds the home's lock and has called ``refresh_prices``. The next call makes up for one that
+    was killed.
+
+    :raises MeterhouseError: the price list is not in the lake.
+    """
+    version = current_version()
+    folder = list_folder(home, version) / "names"
+    if not folder.exists():
+        raise MeterhouseError(
+            f"the price list {version} is not in the lake",
+            where=str(folder.parent),
+            remedy="run `meterhouse run`; it exports the list first",
+        )
+    seen_file = home.cache / "prices" / f"{version}.txt"
+    seen = set(seen_file.read_text(encoding="ascii").split()) if seen_file.exists() else set()
+    committed = {file.stem for file in (home.lake / "batches").glob("[!.]*.parquet")}
+    fresh = sorted(committed - seen)
+    names = sorted(_names_in(home, fresh) - _known(folder), key=_sortable) if fresh else []
+    resolved = [(*name, *listed_model(name[0], name[1])) for name in names]
+    if resolved:
+        _write(folder, resolved)
+    if fresh:
+        seen_file.parent.mkdir(parents=True, exist_ok=True)
+        aside = seen_file.with_suffix(".tmp")
+        aside.write_text("\n".join(sorted(committed)), encoding="ascii")
+        aside.replace(seen_file)
+    unknown = {(row[0], row[1]) for row in resolved if row[1] is not None and row[4] is None}
+    return ResolvedNames(
+        len(fresh), len(names), tuple(sorted(unknown, key=lambda name: (name[0] or "", name[1])))
+    )
+
+
+@cache
+def listed_model(provider: str | None, model: str | None) -> Listed:
+    """The listed model that a name means, found as the library finds it.
+
+    The provider of the answer is the one that the model is listed under: azure's gpt-4o is openai's.
+    """
+    from genai_prices.data_snapshot import get_snapshot
+
+    if model is None:
+        return None, None, False
+    snapshot = get_snapshot()
+    try:
+        named, found = snapshot.find_provider_model(model, None, provider, None)
+    except LookupError:
+        return None, None, False
+    owner = next(listed for listed in snapshot.providers if any(entry is found for entry in listed.models))
+    return owner.id, found.id, owner.id == named.id
+
+
+def _names_in(home: Home, batches: list[str]) -> set[Name]:
+    files = [str(file) for batch in batches for file in _event_files(home, batch)]
+    if not files:
+        return set()
+    with duckdb.connect() as connection:
+        rows = connection.execute(
+            f"select distinct {', '.join(_KEY)} from read_parquet(?, hive_partitioning = false)", [files]
+        ).fetchall()
+    return {(provider, model, event_type) for provider, model, event_type in rows}
+
+
+def _event_files(home: Home, batch: str) -> Iterator[Path]:
+    """The event files that a batch's manifest row names."""
+    table = pq.read_table(home.lake / "batches" / f"{batch}.parquet", columns=["event_dates"])
+    for days in table.column("event_dates").to_pylist():
+        for day in days:
+            yield home.lake / "events" / f"event_date={day['event_date']}" / f"{batch}.parquet"
+
+
+def _known(folder: Path) -> set[Name]:
+    rows: set[Name] = set()
+    for file in folder.glob("[!.]*.parquet"):
+        columns = pq.read_table(file, columns=list(_KEY)).to_pydict()
+        rows.update(zip(*(columns[name] for name in _KEY), strict=True))
+    return rows
+
+
+def _write(
+    folder: Path, rows: list[tuple[str | None, str | None, str, str | None, str | None, bool]]
+) -> None:
+    table = pa.Table.from_pylist([dict(zip(NAMES.names, row, strict=True)) for row in rows], schema=NAMES)
+    digest = hashlib.sha256(repr(rows).encode()).hexdigest()[:32]
+    aside = folder / f".{digest}.tmp"
+    write_parquet(aside, table)
+    aside.rename(folder / f"{digest}.parquet")
+    sync(folder)
+
+
+def _sortable(name: Name) -> tuple[str, str, str]:
+    return name[0] or "", name[1] or "", name[2]
