@@ -45,7 +45,7 @@ lint: setup ## Check style, types and SQL
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/sqlfluff lint dbt_project --disable-progress-bar
+	$(BIN)/sqlfluff lint dbt_project/models dbt_project/tests --processes 2 --disable-progress-bar
 
 docs: setup ## Write the documentation of the marts, their lineage and their readers as one page
 	$(BIN)/meterhouse docs

@@ -123,7 +123,10 @@ def is_property(field: str) -> bool:
 
 
 class Meter(Entry):
-    """What is measured: which events, and how they become a quantity."""
+    """What is measured: which events, and how they become a quantity.
+
+    ``requires_feature`` names a feature that a plan must have for this usage; without it an alert is raised.
+    """
 
     id: Text
     name: Text
@@ -135,6 +138,7 @@ class Meter(Entry):
     carry_forward: bool = False
     per: Text | None = None
     billable: bool = True
+    requires_feature: Text | None = None
 
     @field_validator("event_types")
     @classmethod
@@ -206,6 +210,13 @@ class Meter(Entry):
                 f"{value!r} is not a field to split by",
                 f"use {', '.join(TEXT_FIELDS[1:])} or properties.<key>",
             )
+        return value
+
+    @field_validator("requires_feature")
+    @classmethod
+    def _names_a_feature(cls, value: str | None) -> str | None:
+        if value is not None and ('"' in value or "\\" in value):
+            raise fault(f"{value!r} is not the name of a feature", "write a key of the plans' features")
         return value
 
 

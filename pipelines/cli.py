@@ -42,7 +42,7 @@ AsOfOption = Annotated[
     typer.Option(
         "--as-of",
         metavar="INSTANT",
-        help="Fixes the clock everywhere, e.g. 2026-03-31T23:59:59Z; UTC where no offset is given. Default: now.",
+        help="Fixes the clock everywhere, e.g. 2026-03-31T23:59:59Z; UTC if it has no offset. Default: now.",
     ),
 ]
 DebugOption = Annotated[

@@ -38,6 +38,7 @@ class BuildSettings:
     build_id: str
     catalog_version: str
     accounts_version: str
+    prices_version: str
     code_version: str
     rebuild: Mapping[str, Any] = field(default_factory=dict)
 
@@ -211,6 +212,7 @@ def _variables(home: Home, settings: BuildSettings) -> dict[str, str]:
         "METERHOUSE_BUILD_ID": settings.build_id,
         "METERHOUSE_CATALOG_VERSION": settings.catalog_version,
         "METERHOUSE_ACCOUNTS_VERSION": settings.accounts_version,
+        "METERHOUSE_PRICES_VERSION": settings.prices_version,
         "METERHOUSE_CODE_VERSION": settings.code_version,
         "METERHOUSE_REBUILD": json.dumps(settings.rebuild),
     }

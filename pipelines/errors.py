@@ -48,7 +48,7 @@ class ConfigurationError(MeterhouseError):
 
     def __init__(
         self, what: str, faults: Sequence[Fault] = (), *, where: str | None = None, remedy: str | None = None
-    ):
+    ) -> None:
         self.faults = tuple(faults)
         super().__init__(what, where=where, remedy=remedy)
 

@@ -12,30 +12,37 @@ class Home:
 
     @property
     def catalog(self) -> Path:
+        """Meters, plans and prices, as written."""
         return self.root / "catalog"
 
     @property
     def accounts(self) -> Path:
+        """Customers and subscriptions, as written."""
         return self.root / "accounts"
 
     @property
     def inbox(self) -> Path:
+        """Raw usage files; never changed or removed by Meterhouse."""
         return self.root / "inbox"
 
     @property
     def lake(self) -> Path:
+        """What was accepted, rejected and read, and every version of the documents; append-only."""
         return self.root / "lake"
 
     @property
     def warehouse(self) -> Path:
+        """What dbt builds."""
         return self.root / "warehouse"
 
     @property
     def ledger(self) -> Path:
+        """What was issued, sent and raised."""
         return self.root / "ledger"
 
     @property
     def serving(self) -> Path:
+        """What people and BI tools open."""
         return self.root / "serving"
 
     @property
@@ -44,16 +51,13 @@ class Home:
         return self.warehouse / "meterhouse.duckdb"
 
     @property
-    def building_file(self) -> Path:
-        """The copy that the current build writes; it replaces ``warehouse_file`` when the audit passes."""
-        return self.warehouse / "building.duckdb"
-
-    @property
     def published_file(self) -> Path:
+        """The audited marts, replaced in one rename."""
         return self.serving / "meterhouse.duckdb"
 
     @property
     def lock_file(self) -> Path:
+        """Held by whatever writes this home."""
         return self.root / ".lock"
 
     @property

@@ -10,7 +10,7 @@ from dagster import JobDefinition
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from pipelines import dbt
-from pipelines.assets.lake import ACCOUNTS, BATCHES, CATALOG, EVENTS, REJECTS
+from pipelines.assets.lake import ACCOUNTS, BATCHES, CATALOG, EVENTS, PRICES, REJECTS
 from pipelines.assets.serving import PUBLISHED
 from pipelines.assets.warehouse import model_grain
 from pipelines.home import Home
@@ -48,7 +48,7 @@ def automation_for(home: Home, manifest: dbt.Manifest) -> Automation:
 
     # Checks of partitioned marts run in every build, whichever models the job selects.
     checks = dg.AssetSelection.checks_for_assets(*models)
-    lake = [CATALOG, ACCOUNTS, EVENTS, REJECTS, BATCHES]
+    lake = [CATALOG, ACCOUNTS, EVENTS, REJECTS, BATCHES, PRICES]
     main = dg.define_asset_job(
         MAIN_JOB,
         dg.AssetSelection.assets(*lake, *models_of(None), PUBLISHED) | dg.AssetSelection.all_asset_checks(),

@@ -55,6 +55,7 @@ class Session:
 
     def dbt_settings(self, rebuild: dict[str, Any]) -> "BuildSettings":
         """What this run tells dbt."""
+        from pipelines.costs import current_version
         from pipelines.dbt import BuildSettings, code_version
 
         return BuildSettings(
@@ -62,6 +63,7 @@ class Session:
             build_id=self.build_id,
             catalog_version=self.configuration.catalog_version,
             accounts_version=self.configuration.accounts_version,
+            prices_version=current_version(),
             code_version=code_version(),
             rebuild=rebuild,
         )

@@ -1,19 +1,27 @@
-"""What a model finds at lint time where dbt would give it a macro: a name in its place. Not part of any build.
+"""What a model finds at lint time where dbt would give it a macro: a name in its place. Not in any build.
 
 The linter then sees each model's own text, without a warehouse and without running anything.
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 # Macros that stand for something else than an expression.
-LISTS = {"meters_with", "event_columns", "rebuild_request", "column_values", "new_manifest_files", "event_files"}
+LISTS = {
+    "meters_with",
+    "event_columns",
+    "rebuild_request",
+    "column_values",
+    "new_manifest_files",
+    "event_files",
+    "reject_files",
+}
 CLAUSES = {"where_touched", "where_uncovered", "delete_touched", "delete_uncovered"}
 SELECTS = {"effective_events", "priced_events"}
 
 
-def _stand_in(name: str) -> Any:
+def _stand_in(name: str) -> Callable[..., object]:
     if name in LISTS:
         return lambda *_, **__: []
     if name in CLAUSES:
@@ -23,7 +31,7 @@ def _stand_in(name: str) -> Any:
 
 
 class _Adapter:
-    def get_relation(self, *_: Any, **__: Any) -> None:
+    def get_relation(self, *_: object, **__: object) -> None:
         return None
 
 

@@ -1,8 +1,7 @@
-{#- Exact decimal arithmetic. `/` gives a double on DuckDB, so division happens here only: on integers that count
-    10^-12 or 10^-24, half away from zero, to 12 digits after the point. A product of two DECIMAL(38,12) is a
-    DECIMAL(38,24) and needs no rounding; it reaches to 10^14, beyond which `attempt` gives null.
-    Counting is the slow part: count in one CTE, use the count in the next, and only for rows that need it.
-    Branches of a CASE must have one scale: DuckDB narrows DECIMAL(38,24) to (38,12) beside one. -#}
+{#- Exact decimal arithmetic. `/` gives a double on DuckDB, so division happens here only: on integers, half away from
+    zero, to 12 digits after the point. A quantity or price is counted in 10^-12 (`_count`), a product of two in 10^-24;
+    counting a decimal is slow and counting back is not, so rating counts once, at the start, and stays in integers.
+    Branches of a CASE over decimals must have one scale: DuckDB narrows DECIMAL(38,24) to (38,12) beside one. -#}
 
 {#- A DECIMAL(38,12) as an integer count of 10^-12. Whole and fraction are scaled apart: one multiplication of the
     whole number would overflow at 10^14. -#}
@@ -10,16 +9,6 @@
     (
         cast(trunc({{ value }}) as hugeint) * cast(1000000000000 as hugeint)
         + cast(({{ value }} - trunc({{ value }})) * 1000000000000 as hugeint)
-    )
-{%- endmacro %}
-
-{#- A DECIMAL(38,24) as an integer count of 10^-24. -#}
-{% macro scaled_product(value) -%}
-    (
-        {{ scaled("cast(trunc(" ~ value ~ ", 12) as decimal(38, 12))") }} * cast(1000000000000 as hugeint)
-        + cast(
-            cast(({{ value }} - trunc({{ value }}, 12)) as decimal(38, 24)) * 1000000000000 * 1000000000000 as hugeint
-        )
     )
 {%- endmacro %}
 
@@ -42,33 +31,60 @@
     (cast({{ left }} as decimal(38, 12)) * cast({{ right }} as decimal(38, 12)))
 {%- endmacro %}
 
-{#- count (of 10^-24) * part / whole, integers with 0 < part <= whole, to 12 digits. Dividing first what divides
-    evenly keeps the product with `part` from overflowing and loses nothing. -#}
-{% macro exact_share(count, part, whole) -%}
-    cast(
-        sign({{ count }}) * {{ unscaled(
-            "((abs(" ~ count ~ ") // " ~ whole ~ " * " ~ part
-            ~ " + abs(" ~ count ~ ") % " ~ whole ~ " * " ~ part ~ " // " ~ whole
-            ~ " + cast(500000000000 as hugeint)) // cast(1000000000000 as hugeint))"
-        ) }}
-        as decimal(38, 24)
+{#- count * part / whole, integers with 0 < part <= whole and count >= 0, half away from zero. -#}
+{% macro count_share(count, part, whole) -%}
+    ((2 * {{ count }} * {{ part }} + {{ whole }}) // (2 * {{ whole }}))
+{%- endmacro %}
+
+{#- amount (count of 10^-24) * part / whole, integers with 0 < part <= whole, to 12 digits, again a count of 10^-24.
+    Dividing first what divides evenly keeps the product with `part` from overflowing and loses nothing. -#}
+{% macro amount_share(amount, part, whole) -%}
+    {%- set count = "abs(" ~ amount ~ ")" -%}
+    (
+        sign({{ amount }}) * (
+            (
+                {{ count }} // {{ whole }} * {{ part }} + {{ count }} % {{ whole }} * {{ part }} // {{ whole }}
+                + cast(500000000000 as hugeint)
+            ) // cast(1000000000000 as hugeint) * cast(1000000000000 as hugeint)
+        )
     )
 {%- endmacro %}
 
-{#- count (of 10^-24) * part / whole (counts of 10^-12), none negative, part <= whole, to 12 digits. Multiplied before
-    divided, as long multiplication in two halves of `part`; rest = count % whole. -#}
-{% macro exact_product_ratio(count, rest, part, whole) -%}
+{#- amount (count of 10^-24) * part / whole (counts of 10^-12), none negative, part <= whole, to 12 digits, again a
+    count of 10^-24. Multiplied before divided, as long multiplication in two halves of `part`; rest = amount % whole. -#}
+{% macro amount_ratio(amount, rest, part, whole) -%}
     {%- set half = "cast(1000000000000 as hugeint)" -%}
     {%- set high = rest ~ " * (" ~ part ~ " // " ~ half ~ ")" -%}
-    cast(
-        {{ unscaled(
-            "((" ~ count ~ " // " ~ whole ~ " * " ~ part
-            ~ " + " ~ high ~ " // " ~ whole ~ " * " ~ half
-            ~ " + (" ~ high ~ " % " ~ whole ~ " * " ~ half ~ " + " ~ rest ~ " * (" ~ part ~ " % " ~ half ~ "))"
-            ~ " // " ~ whole ~ " + cast(500000000000 as hugeint)) // " ~ half ~ ")"
-        ) }}
-        as decimal(38, 24)
+    (
+        (
+            {{ amount }} // {{ whole }} * {{ part }}
+            + {{ high }} // {{ whole }} * {{ half }}
+            + ({{ high }} % {{ whole }} * {{ half }} + {{ rest }} * ({{ part }} % {{ half }})) // {{ whole }}
+            + cast(500000000000 as hugeint)
+        ) // {{ half }} * {{ half }}
     )
+{%- endmacro %}
+
+{#- An amount (count of 10^-24) as DECIMAL(38,12), half away from zero. -#}
+{% macro amount_decimal(amount) -%}
+    {{ unscaled(
+        "(" ~ amount ~ " + case when " ~ amount ~ " < 0 then -500000000000 else 500000000000 end)"
+        ~ " // cast(1000000000000 as hugeint)"
+    ) }}
+{%- endmacro %}
+
+{#- An amount (count of 10^-24) in minor units, half away from zero: the one rounding of an invoice line. minor_half is
+    half a minor unit as a count of 10^-24. -#}
+{% macro to_minor(amount, minor_half) -%}
+    cast(
+        ({{ amount }} + case when {{ amount }} < 0 then -{{ minor_half }} else {{ minor_half }} end)
+        // (2 * {{ minor_half }}) as bigint
+    )
+{%- endmacro %}
+
+{#- Amounts of 10^12 and more count as beyond the type, so that no sum of lines can be; given as a count of 10^-24. -#}
+{% macro is_within_type(amount) -%}
+    abs({{ amount }}) < cast('1000000000000000000000000000000000000' as hugeint)
 {%- endmacro %}
 
 {#- part / whole (counts of 10^-12, whole > 0, part >= 0) as DECIMAL(18,6), half away from zero; the type's largest
@@ -82,12 +98,6 @@
             ) as decimal(18, 0)
         ) * cast(0.000001 as decimal(6, 6)) as decimal(18, 6)
     )
-{%- endmacro %}
-
-{#- An exact amount (DECIMAL(38,24)) in minor units, half away from zero: the one rounding of an invoice line.
-    minor_factor is 1, 10, 100, ... -#}
-{% macro to_minor(amount, minor_factor) -%}
-    cast({{ amount }} * cast({{ minor_factor }} as decimal(5, 0)) as bigint)
 {%- endmacro %}
 
 {#- From here on a daily quantity counts as beyond the type, so that no sum over a period can be. -#}

@@ -47,3 +47,14 @@
     {%- endset -%}
     {{ return([lake_path("schema/events.parquet")] + (column_values(query) | list)) }}
 {% endmacro %}
+
+{#- Files of rejected records, of those batches that satisfy the condition. -#}
+{% macro reject_files(condition) %}
+    {%- set query -%}
+        select {{ quoted(lake_path("rejects/")) }} || batch_id || '.parquet'
+        from {{ ref("stg_lake__batches") }}
+        where {{ condition }}
+        order by batch_id
+    {%- endset -%}
+    {{ return([lake_path("schema/rejects.parquet")] + (column_values(query) | list)) }}
+{% endmacro %}

@@ -17,6 +17,7 @@ ACCOUNTS = dg.AssetKey(["lake", "accounts"])
 EVENTS = dg.AssetKey(["lake", "events"])
 REJECTS = dg.AssetKey(["lake", "rejects"])
 BATCHES = dg.AssetKey(["lake", "batches"])
+PRICES = dg.AssetKey(["lake", "prices"])
 
 files = [
     dg.AssetSpec(INBOX, group_name="files", kinds={"file"}, description="Raw usage files, as sent."),
@@ -98,6 +99,33 @@ def usage(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[No
     )
 
 
+@dg.asset(
+    key=PRICES,
+    deps=[EVENTS],
+    group_name="lake",
+    kinds={"parquet"},
+    description="The public price list, and the models of events by its names.",
+    required_resource_keys={"session"},
+)
+def prices(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    """Keep the installed price list and resolve the names that new events brought."""
+    from pipelines.costs import refresh_prices, resolve_new_names
+
+    session: Session = context.resources.session
+    with session.steps.step("Resolving models and prices"), failing(session):
+        version = refresh_prices(session.settings.home, session.as_of)
+        names = resolve_new_names(session.settings.home)
+    unknown = [" ".join(filter(None, name)) for name in names.unknown]
+    return dg.MaterializeResult(
+        metadata={
+            "version": version.version,
+            "prices": version.rows,
+            "new_names": names.names,
+            "unknown": unknown,
+        }
+    )
+
+
 @dg.asset_check(asset=BATCHES, blocking=True, required_resource_keys={"session"})
 def rows_are_conserved(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     """Rows read = accepted + duplicates + rejected, in every batch."""
@@ -147,6 +175,7 @@ assets: Sequence[dg.AssetsDefinition | dg.AssetSpec | dg.AssetChecksDefinition] 
     *files,
     configuration,
     usage,
+    prices,
     rows_are_conserved,
     sources_are_fresh,
 ]

@@ -90,6 +90,11 @@ def catalog_tables(catalog: Catalog, sources: SourcesDocument | None) -> list[Ta
             ((m.id, field, value) for m in catalog.meters for field, value in m.where.items()),
         ),
         _table(
+            "meter_features",
+            "meter_id feature",
+            ((m.id, m.requires_feature) for m in catalog.meters if m.requires_feature is not None),
+        ),
+        _table(
             "plans",
             "plan_id effective_from:day name rank:whole currency price:exact proration features",
             (

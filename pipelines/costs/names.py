@@ -18,11 +18,13 @@ from pipelines.costs.price_list import NAMES, current_version, list_folder, sync
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
 
-Name = tuple[str | None, str | None, str]
-"""provider, model, event_type of events."""
+Name = tuple[str | None, str | None, str, bool]
+"""provider, model and event_type of events, and whether one of them may be a batch request."""
 Listed = tuple[str | None, str | None, bool]
 """Provider and id that a model is listed under (None: unknown), and whether the name gave that provider."""
-_KEY = ("provider", "model", "event_type")
+Resolved = tuple[str | None, str | None, str, bool, str | None, str | None, bool]
+"""A name and what it means."""
+_KEY = ("provider", "model", "event_type", "may_be_batch")
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def resolve_new_names(home: Home) -> ResolvedNames:
     committed = {file.stem for file in (home.lake / "batches").glob("[!.]*.parquet")}
     fresh = sorted(committed - seen)
     names = sorted(_names_in(home, fresh) - _known(folder), key=_sortable) if fresh else []
-    resolved = [(*name, *listed_model(name[0], name[1])) for name in names]
+    resolved: list[Resolved] = [(*name, *listed_model(name[0], name[1])) for name in names]
     if resolved:
         _write(folder, resolved)
     if fresh:
@@ -63,7 +65,7 @@ def resolve_new_names(home: Home) -> ResolvedNames:
         aside = seen_file.with_suffix(".tmp")
         aside.write_text("\n".join(sorted(committed)), encoding="ascii")
         aside.replace(seen_file)
-    unknown = {(row[0], row[1]) for row in resolved if row[1] is not None and row[4] is None}
+    unknown = {(row[0], row[1]) for row in resolved if row[1] is not None and row[5] is None}
     return ResolvedNames(
         len(fresh), len(names), tuple(sorted(unknown, key=lambda name: (name[0] or "", name[1])))
     )
@@ -94,9 +96,11 @@ def _names_in(home: Home, batches: list[str]) -> set[Name]:
         return set()
     with duckdb.connect() as connection:
         rows = connection.execute(
-            f"select distinct {', '.join(_KEY)} from read_parquet(?, hive_partitioning = false)", [files]
+            "select provider, model, event_type, bool_or(contains(properties, 'batch')) "
+            "from read_parquet(?, hive_partitioning = false) group by all",
+            [files],
         ).fetchall()
-    return {(provider, model, event_type) for provider, model, event_type in rows}
+    return {(provider, model, event_type, may_be_batch) for provider, model, event_type, may_be_batch in rows}
 
 
 def _event_files(home: Home, batch: str) -> Iterator[Path]:
@@ -115,9 +119,7 @@ def _known(folder: Path) -> set[Name]:
     return rows
 
 
-def _write(
-    folder: Path, rows: list[tuple[str | None, str | None, str, str | None, str | None, bool]]
-) -> None:
+def _write(folder: Path, rows: list[Resolved]) -> None:
     table = pa.Table.from_pylist([dict(zip(NAMES.names, row, strict=True)) for row in rows], schema=NAMES)
     digest = hashlib.sha256(repr(rows).encode()).hexdigest()[:32]
     aside = folder / f".{digest}.tmp"
@@ -126,5 +128,5 @@ def _write(
     sync(folder)
 
 
-def _sortable(name: Name) -> tuple[str, str, str]:
-    return name[0] or "", name[1] or "", name[2]
+def _sortable(name: Name) -> tuple[str, str, str, bool]:
+    return name[0] or "", name[1] or "", name[2], name[3]

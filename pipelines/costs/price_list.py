@@ -70,13 +70,14 @@ NAMES = pa.schema(
         ("provider", pa.string()),
         ("model", pa.string()),
         ("event_type", pa.string()),
+        ("may_be_batch", pa.bool_()),
         ("price_provider", pa.string()),
         ("price_model", pa.string()),
         ("is_own", pa.bool_()),
     ]
 )
-"""Names of events and the listed model they mean; null where the list knows none. ``is_own``: the provider
-named is the one that the model is listed under."""
+"""Names of events and the listed model they mean; null where the list knows none. ``may_be_batch``: the word
+batch is in some event's properties. ``is_own``: the provider named is the one that lists the model."""
 _LIST = pa.schema(
     [
         ("library", pa.string()),

@@ -26,6 +26,13 @@ def tiers(*bounds: str, model: str = "graduated") -> str:
 
 # (what it is about, wrong, right, path of the fault, words in the fault)
 METER_CASES = [
+    (
+        "a feature that no plan could name",
+        one_meter(requires_feature="'a\"b'"),
+        one_meter(requires_feature="api_access"),
+        "meters[0].requires_feature",
+        "not the name of a feature",
+    ),
     ("id missing", one_meter(id=""), one_meter(), "meters[0].id", "add id: "),
     ("id empty", one_meter(id='""'), one_meter(), "meters[0].id", "empty"),
     ("id with spaces around", one_meter(id='" calls"'), one_meter(), "meters[0].id", "spaces"),
@@ -478,6 +485,7 @@ def test_defaults_are_those_of_the_contract(tmp_path):
         None,
         True,
     )
+    assert meter.requires_feature is None
     [found] = version.charges
     assert (found.included, found.prorate_included, found.reset, found.limit) == (
         "unlimited",

@@ -1,5 +1,7 @@
-"""A home for rating tests: its lake written directly from rows, and dbt run on it. No validation and no ingest: what a
-row says is what the models read."""
+"""A home for rating tests: its lake written directly from rows, and dbt run on it.
+
+No validation and no ingest: what a row says is what the models read.
+"""
 
 import hashlib
 import json
@@ -19,64 +21,87 @@ PROJECT = Path(__file__).parents[2] / "dbt_project"
 Row = Mapping[str, Any]
 
 MONEY = "decimal(38, 12)"
+FILES = "path varchar, sha256 varchar, content varchar"
 CATALOG = {
-    "meters": "meter_id varchar, name varchar, unit varchar, aggregation varchar, field varchar, carry_forward boolean, "
-    "per varchar, billable boolean",
+    "meters": """meter_id varchar, name varchar, unit varchar, aggregation varchar, field varchar,
+        carry_forward boolean, per varchar, billable boolean""",
     "meter_event_types": "meter_id varchar, event_type varchar",
     "meter_filters": "meter_id varchar, field varchar, value varchar",
-    "plans": f"plan_id varchar, effective_from date, name varchar, rank bigint, currency varchar, price {MONEY}, "
-    "proration varchar, features varchar",
-    "charges": f"plan_id varchar, effective_from date, meter_id varchar, position bigint, included {MONEY}, "
-    f'prorate_included boolean, reset varchar, "limit" varchar, capacity_unit_amount {MONEY}, overage_model varchar, '
-    f"unit_amount {MONEY}, package_size {MONEY}, package_amount {MONEY}, flat_amount {MONEY}, multiplier {MONEY}, "
-    "invoice_zero boolean",
-    "charge_tiers": f"plan_id varchar, effective_from date, meter_id varchar, tier_number bigint, up_to {MONEY}, "
-    f"unit_amount {MONEY}, flat_amount {MONEY}",
-    "prices": "provider varchar, model varchar, event_type varchar, unit varchar, usd_per_unit decimal(38, 18), "
-    "valid_from date, valid_to date",
+    "meter_features": "meter_id varchar, feature varchar",
+    "plans": f"""plan_id varchar, effective_from date, name varchar, rank bigint, currency varchar,
+        price {MONEY}, proration varchar, features varchar""",
+    "charges": f"""plan_id varchar, effective_from date, meter_id varchar, position bigint, included {MONEY},
+        prorate_included boolean, reset varchar, "limit" varchar, capacity_unit_amount {MONEY},
+        overage_model varchar, unit_amount {MONEY}, package_size {MONEY}, package_amount {MONEY},
+        flat_amount {MONEY}, multiplier {MONEY}, invoice_zero boolean""",
+    "charge_tiers": f"""plan_id varchar, effective_from date, meter_id varchar, tier_number bigint,
+        up_to {MONEY}, unit_amount {MONEY}, flat_amount {MONEY}""",
+    "prices": """provider varchar, model varchar, event_type varchar, unit varchar,
+        usd_per_unit decimal(38, 18), valid_from date, valid_to date""",
     "fx_rates": f"rate_date date, base varchar, quote varchar, rate {MONEY}",
     "currencies": "currency varchar, minor_units bigint",
     "alert_settings": "key varchar, value varchar",
-    "files": "path varchar, sha256 varchar, content varchar",
+    "files": FILES,
 }
 ACCOUNTS = {
-    "customers": "customer_id varchar, name varchar, email varchar, timezone varchar, inactive_from date, "
-    "stripe_customer_id varchar",
-    "subscriptions": "subscription_id varchar, customer_id varchar, plan_id varchar, plan_version date, started_on date, "
-    "ended_on date, billing_anchor_day bigint",
-    "overrides": f"subscription_id varchar, meter_id varchar, included {MONEY}, is_unlimited boolean, unit_amount {MONEY}, "
-    "valid_from date, valid_to date",
-    "budgets": f"customer_id varchar, period varchar, measure varchar, amount {MONEY}, currency varchar, "
-    f"thresholds varchar, pause_at {MONEY}",
-    "files": "path varchar, sha256 varchar, content varchar",
+    "customers": """customer_id varchar, name varchar, email varchar, timezone varchar, inactive_from date,
+        stripe_customer_id varchar""",
+    "subscriptions": """subscription_id varchar, customer_id varchar, plan_id varchar, plan_version date,
+        started_on date, ended_on date, billing_anchor_day bigint""",
+    "overrides": f"""subscription_id varchar, meter_id varchar, included {MONEY}, is_unlimited boolean,
+        unit_amount {MONEY}, valid_from date, valid_to date""",
+    "budgets": f"""customer_id varchar, period varchar, measure varchar, amount {MONEY}, currency varchar,
+        thresholds varchar, pause_at {MONEY}""",
+    "files": FILES,
 }
-EVENTS = (
-    "event_id varchar, customer_id varchar, event_type varchar, occurred_at timestamptz, revision bigint, "
-    "is_void boolean, quantity decimal(28, 6), user_id varchar, resource varchar, provider varchar, model varchar, "
-    "input_tokens bigint, output_tokens bigint, cached_input_tokens bigint, cost_usd decimal(28, 12), "
-    "properties varchar, ingested_at timestamptz, batch_id varchar, source_file varchar, source_row bigint, "
-    "payload_hash varchar"
-)
+EVENTS = """event_id varchar, customer_id varchar, event_type varchar, occurred_at timestamptz,
+    revision bigint, is_void boolean, quantity decimal(28, 6), user_id varchar, resource varchar, provider varchar,
+    model varchar, input_tokens bigint, output_tokens bigint, cached_input_tokens bigint,
+    cost_usd decimal(28, 12), properties varchar, ingested_at timestamptz, batch_id varchar,
+    source_file varchar, source_row bigint, payload_hash varchar"""
 REJECTS = "batch_id varchar, source_file varchar, source_row bigint, reason varchar, raw_record varchar"
-BATCHES = (
-    "batch_id varchar, source_file varchar, status varchar, rows_read bigint, accepted_count bigint, "
-    "duplicate_count bigint, rejected_count bigint, ingested_at timestamptz, message varchar, "
-    "separate_event_count bigint, max_revision bigint, "
-    "event_dates struct(event_date date, event_count bigint)[]"
-)
+BATCHES = """batch_id varchar, source_file varchar, status varchar, rows_read bigint, accepted_count bigint,
+    duplicate_count bigint, rejected_count bigint, ingested_at timestamptz, message varchar,
+    separate_event_count bigint, max_revision bigint,
+    event_dates struct(event_date date, event_count bigint)[]"""
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "meters": {"unit": "unit", "aggregation": "sum", "field": "quantity", "carry_forward": False, "billable": True},
-    "plans": {"effective_from": "2020-01-01", "rank": 1, "currency": "USD", "price": "0", "proration": "day",
-              "features": "{}"},
-    "charges": {"effective_from": "2020-01-01", "position": 1, "prorate_included": False, "reset": "cycle",
-                "limit": "soft", "invoice_zero": False},
+    "meters": {
+        "unit": "unit",
+        "aggregation": "sum",
+        "field": "quantity",
+        "carry_forward": False,
+        "billable": True,
+    },
+    "plans": {
+        "effective_from": "2020-01-01",
+        "rank": 1,
+        "currency": "USD",
+        "price": "0",
+        "proration": "day",
+        "features": "{}",
+    },
+    "charges": {
+        "effective_from": "2020-01-01",
+        "position": 1,
+        "prorate_included": False,
+        "reset": "cycle",
+        "limit": "soft",
+        "invoice_zero": False,
+    },
     "charge_tiers": {"effective_from": "2020-01-01", "unit_amount": "0", "flat_amount": "0"},
     "customers": {"timezone": "UTC"},
     "subscriptions": {"billing_anchor_day": 1},
     "overrides": {"is_unlimited": False},
-    "events": {"revision": 0, "is_void": False, "quantity": "1", "properties": "{}", "source_file": "usage.jsonl",
-               "payload_hash": "", "ingested_at": "2026-01-01T00:00:00Z"},
-}  # fmt: skip
+    "events": {
+        "revision": 0,
+        "is_void": False,
+        "quantity": "1",
+        "properties": "{}",
+        "source_file": "usage.jsonl",
+        "payload_hash": "",
+        "ingested_at": "2026-01-01T00:00:00Z",
+    },
+}
 CURRENCIES = [("USD", 2), ("EUR", 2), ("JPY", 0), ("KWD", 3), ("CLF", 4)]
 
 
@@ -152,9 +177,7 @@ class RatingHome:
                 meter.setdefault("name", meter["meter_id"])
             for plan in rows["plans"]:
                 plan.setdefault("name", plan["plan_id"])
-            position = 0
-            for charge in rows["charges"]:
-                position += 1
+            for position, charge in enumerate(rows["charges"], 1):
                 charge.setdefault("position", position)
         version = hashlib.sha256(json.dumps(rows, default=str, sort_keys=True).encode()).hexdigest()[:32]
         self.versions[kind] = version
@@ -184,31 +207,65 @@ class RatingHome:
                     f"to '{folder}/{batch_id}.parquet' (format parquet)"
                 )
         aside.unlink()
-        write_parquet(lake / f"batches/{batch_id}.parquet", BATCHES, [{
-            "batch_id": batch_id, "source_file": f"{self.batches}.jsonl", "status": "committed",
-            "rows_read": len(rows), "accepted_count": len(rows), "duplicate_count": 0, "rejected_count": 0,
-            "ingested_at": self.as_of, "separate_event_count": 0,
-            "max_revision": max((int(row.get("revision", 0)) for row in rows), default=None),
-            "event_dates": "[" + ", ".join(
-                f"{{'event_date': {day}, 'event_count': {count}}}" for day, count in days
-            ) + "]",
-        }])  # fmt: skip
+        write_parquet(
+            lake / f"batches/{batch_id}.parquet",
+            BATCHES,
+            [
+                {
+                    "batch_id": batch_id,
+                    "source_file": f"{self.batches}.jsonl",
+                    "status": "committed",
+                    "rows_read": len(rows),
+                    "accepted_count": len(rows),
+                    "duplicate_count": 0,
+                    "rejected_count": 0,
+                    "ingested_at": self.as_of,
+                    "separate_event_count": 0,
+                    "max_revision": max((int(row.get("revision", 0)) for row in rows), default=None),
+                    "event_dates": "["
+                    + ", ".join(f"{{'event_date': {day}, 'event_count': {count}}}" for day, count in days)
+                    + "]",
+                }
+            ],
+        )
 
-    def build(self, *, full_refresh: bool = False, rebuild: Mapping[str, Any] | None = None,
-              command: str = "run", select: str = "+invoices +plan_comparisons +overages +monthly_usage "
-              "+int_rating_faults") -> None:  # fmt: skip
+    def build(
+        self,
+        *,
+        full_refresh: bool = False,
+        rebuild: Mapping[str, Any] | None = None,
+        command: str = "run",
+        select: str = "+invoices +plan_comparisons +overages +monthly_usage +int_rating_faults",
+    ) -> None:
         """Run dbt on the home; a failure shows what failed."""
         self.builds += 1
         settings = {
-            "METERHOUSE_HOME": str(self.root), "METERHOUSE_AS_OF": self.as_of,
+            "METERHOUSE_HOME": str(self.root),
+            "METERHOUSE_AS_OF": self.as_of,
             "METERHOUSE_CATALOG_VERSION": self.versions["catalog"],
             "METERHOUSE_ACCOUNTS_VERSION": self.versions["accounts"],
-            "METERHOUSE_BUILD_ID": f"build-{self.builds}", "METERHOUSE_CODE_VERSION": "tests", "METERHOUSE_REBUILD": json.dumps(rebuild or {}),
+            "METERHOUSE_BUILD_ID": f"build-{self.builds}",
+            "METERHOUSE_CODE_VERSION": "tests",
+            "METERHOUSE_REBUILD": json.dumps(rebuild or {}),
             "METERHOUSE_WAREHOUSE_FILE": str(self.warehouse_file),
-        }  # fmt: skip
-        arguments = [command, "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path",
-                     str(self.root / "target"), "--log-path", str(self.root / "logs"), "--select", *select.split(),
-                     "--quiet", "--no-use-colors", "--log-level-file", "none"]  # fmt: skip
+        }
+        arguments = [
+            command,
+            "--project-dir",
+            str(PROJECT),
+            "--profiles-dir",
+            str(PROJECT),
+            "--target-path",
+            str(self.root / "target"),
+            "--log-path",
+            str(self.root / "logs"),
+            "--select",
+            *select.split(),
+            "--quiet",
+            "--no-use-colors",
+            "--log-level-file",
+            "none",
+        ]
         if command == "build":
             arguments += ["--exclude-resource-type", "unit_test"]
         if full_refresh:

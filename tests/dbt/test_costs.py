@@ -292,7 +292,7 @@ def test_a_build_that_knows_no_price_list_costs_nothing_and_fails_nothing(
     )
     assert row == {
         "cost_usd": Decimal(1), "request_count": 2, "unpriced_request_count": 1,
-        "cost_per_request_usd": Decimal(1),
+        "cost_per_request_usd": Decimal("0.5"),
     }  # fmt: skip
 
 

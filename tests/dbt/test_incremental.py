@@ -7,7 +7,7 @@ import csv
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import pytest
 
 from pipelines import build, dbt
 from pipelines.catalog import copy_product, load_configuration, save_versions
+from pipelines.costs import current_version, refresh_prices, resolve_new_names
 from pipelines.home import Home
 from pipelines.ingest import ingest_inbox
 from pipelines.simulate import simulate_usage
@@ -33,11 +34,14 @@ def build_warehouse(home: Home, as_of: datetime, *, from_nothing: bool = False) 
     configuration = load_configuration(home)
     save_versions(home, configuration)
     ingest_inbox(home, configuration.sources, as_of)
+    refresh_prices(home, as_of)
+    resolve_new_names(home)
     settings = dbt.BuildSettings(
         as_of=as_of,
         build_id=uuid.uuid4().hex,
         catalog_version=configuration.catalog_version,
         accounts_version=configuration.accounts_version,
+        prices_version=current_version(),
         code_version=dbt.code_version(),
     )
     build.begin_build(home, from_nothing=from_nothing)
@@ -56,7 +60,7 @@ def marts(home: Home) -> dict[str, list[tuple]]:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., None]]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
     """A home that is built incrementally, and a function that checks it against a build from nothing."""
     root = tmp_path_factory.mktemp("incremental")
     home = Home(root / "home").ensure()
@@ -81,7 +85,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., No
         assert not differing, f"after {step}: {differing}"
 
     check.home = home  # type: ignore[attr-defined]
-    yield check
+    return check
 
 
 def only(these: list[tuple], those: list[tuple]) -> list[tuple]:

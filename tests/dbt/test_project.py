@@ -75,7 +75,7 @@ def test_every_key_is_tested(manifest: dict[str, Any], kinds: tuple[str, ...]) -
     tested = {
         node["attached_node"]
         for node in manifest["nodes"].values()
-        if node["resource_type"] == "test" and (node["test_metadata"] or {}).get("name") in kinds
+        if node["resource_type"] == "test" and (node.get("test_metadata") or {}).get("name") in kinds
     }
     untested = [node["name"] for node in models(manifest) if node["unique_id"] not in tested]
     assert not [name for name in untested if not name.startswith("int_")]

@@ -1,9 +1,12 @@
-"""What money people argue about, one customer per case, all rated in one dbt build. Every expectation is worked out by
-hand from the contract's section 5; an amount's arithmetic stands beside it."""
+"""What money people argue about, one customer per case, all rated in one dbt build.
+
+Every expectation is worked out by hand from the contract's section 5; where an amount needs arithmetic, it
+stands beside it.
+"""
 
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -86,7 +89,9 @@ def packages(quantity: str, amount: str, minor: int) -> Case:
 
 CASES = [
     # Tiers count from the first billable unit; up_to is inclusive.
-    tiered("2.5 units use three tiers", "thirds", "graduated", "2.5", "1.55", 155),  # 1 x 1 + 1 x 0.5 + 0.5 x 0.1
+    tiered(
+        "2.5 units use three tiers", "thirds", "graduated", "2.5", "1.55", 155
+    ),  # 1 x 1 + 1 x 0.5 + 0.5 x 0.1
     tiered("graduated at the edge", "thirds", "graduated", "1", "1", 100),
     tiered("graduated just past the edge", "thirds", "graduated", "1.000001", "1.0000005", 100),
     tiered("graduated at the second edge", "thirds", "graduated", "2", "1.5", 150),
@@ -99,167 +104,401 @@ CASES = [
     packages("110", "3", 300),
     packages("111", "6", 600),
     packages("110.000001", "6", 600),
-    Case("flat is charged once", charge(model="flat", flat_amount="7.5", included="10"), units("8", "9"),
-         [usage("7", "7.5", 750)]),
-    Case("flat only if anything is billable", charge(model="flat", flat_amount="7.5", included="17"), units("8", "9")),
-    Case("cost_plus takes the billable part", charge(model="cost_plus", multiplier="1.2", included="10"),
-         [("units", "2024-04-10T12:00:00Z", "40", {"cost_usd": "1"})], [usage("30", "0.9", 90)]),  # 1 x 30 x 1.2 / 40
-    Case("cost_plus that does not end", charge(model="cost_plus", multiplier="1", included="2"),
-         [("units", "2024-04-10T12:00:00Z", "3", {"cost_usd": "2"})], [usage("1", "0.666666666667", 67)]),  # 2 / 3
-    Case("cost_plus without usage", charge(model="cost_plus", multiplier="1.2", invoice_zero=True), [],
-         [usage("0", "0", 0)]),
-
+    Case(
+        "flat is charged once",
+        charge(model="flat", flat_amount="7.5", included="10"),
+        units("8", "9"),
+        [usage("7", "7.5", 750)],
+    ),
+    Case(
+        "flat only if anything is billable",
+        charge(model="flat", flat_amount="7.5", included="17"),
+        units("8", "9"),
+    ),
+    Case(
+        "cost_plus takes the billable part",
+        charge(model="cost_plus", multiplier="1.2", included="10"),
+        [("units", "2024-04-10T12:00:00Z", "40", {"cost_usd": "1"})],
+        [usage("30", "0.9", 90)],
+    ),  # 1 x 30 x 1.2 / 40
+    Case(
+        "cost_plus that does not end",
+        charge(model="cost_plus", multiplier="1", included="2"),
+        [("units", "2024-04-10T12:00:00Z", "3", {"cost_usd": "2"})],
+        [usage("1", "0.666666666667", 67)],
+    ),  # 2 / 3
+    Case(
+        "cost_plus without usage",
+        charge(model="cost_plus", multiplier="1.2", invoice_zero=True),
+        [],
+        [usage("0", "0", 0)],
+    ),
     # Rounding: once per line, half away from zero, to the currency's minor unit.
     Case("half a cent goes up", charge(unit_amount="0.005"), units("1"), [usage("1", "0.005", 1)]),
-    Case("less than half a cent stays, as 0", charge(unit_amount="0.004999999999"), units("1"),
-         [usage("1", "0.004999999999", 0)]),
-    Case("a digit beyond the twelfth decides", charge(unit_amount="0.000000000001"), units("4999999999.999999"),
-         [usage("4999999999.999999", "0.005000000000", 0)]),  # exactly 0.004999999999999999, which is under half a cent
+    Case(
+        "less than half a cent stays, as 0",
+        charge(unit_amount="0.004999999999"),
+        units("1"),
+        [usage("1", "0.004999999999", 0)],
+    ),
+    Case(
+        "a digit beyond the twelfth decides",
+        charge(unit_amount="0.000000000001"),
+        units("4999999999.999999"),
+        [usage("4999999999.999999", "0.005000000000", 0)],
+    ),  # exactly 0.004999999999999999, which is under half a cent
     Case("minus half a cent goes down", plan={"price": "-0.005"}, lines=[price("-0.005", -1)]),
-    Case("yen have no minor unit", charge(unit_amount="0.5"), units("3"), [usage("3", "1.5", 2)],
-         plan={"currency": "JPY"}),
-    Case("dinars have three digits", charge(unit_amount="0.0005"), units("1"), [usage("1", "0.0005", 1)],
-         plan={"currency": "KWD"}),
-
+    Case(
+        "yen have no minor unit",
+        charge(unit_amount="0.5"),
+        units("3"),
+        [usage("3", "1.5", 2)],
+        plan={"currency": "JPY"},
+    ),
+    Case(
+        "dinars have three digits",
+        charge(unit_amount="0.0005"),
+        units("1"),
+        [usage("1", "0.0005", 1)],
+        plan={"currency": "KWD"},
+    ),
     # Allowances and overrides.
     Case("unlimited bills nothing", charge(included=None), units("1000000")),
     Case("zero usage gives no line", charge(included="10")),
-    Case("a line of zero on request", charge(included="10", invoice_zero=True), units("10"), [usage("0", "0", 0)]),
+    Case(
+        "a line of zero on request",
+        charge(included="10", invoice_zero=True),
+        units("10"),
+        [usage("0", "0", 0)],
+    ),
     Case("at the allowance", charge(included="10"), units("10")),
-    Case("just past the allowance", charge(included="10"), units("10.000001"), [usage("0.000001", "0.000001", 0)]),
-    Case("a finite override of unlimited", charge(included=None, capacity_unit_amount="9"), units("3"),
-         [usage("1", "1", 100)], overrides=[{"meter_id": "units", "included": "2"}]),
-    Case("an unlimited override", charge(), units("3"), overrides=[{"meter_id": "units", "is_unlimited": True}]),
-    Case("an override below the plan", charge(included="10", capacity_unit_amount="9"), units("5"),
-         [usage("1", "1", 100)], overrides=[{"meter_id": "units", "included": "4"}]),
-    Case("bought capacity is not charged twice", charge(included="10", capacity_unit_amount="0.02"), units("16"),
-         [("capacity", "units", "2024-04-01", "5", "0.1", 10), usage("1", "1", 100)],
-         overrides=[{"meter_id": "units", "included": "15"}]),
-    Case("capacity is shared, the override is not", charge(included="10", capacity_unit_amount="0.02"), units("16"),
-         [("capacity", "units", "2024-04-01", "5", "0.05", 5), usage("1", "1", 100)], subscription=FIRST_HALF,
-         overrides=[{"meter_id": "units", "included": "15"}]),
-    Case("capacity without a price is free", charge(included="10"), units("16"), [usage("1", "1", 100)],
-         overrides=[{"meter_id": "units", "included": "15"}]),
-    Case("an override of the unit amount", charge(), units("2"), [usage("2", "0.1", 10)],
-         overrides=[{"meter_id": "units", "unit_amount": "0.05"}]),
-    Case("a dated override, both ends", charge(included="0"),
-         [("units", f"2024-0{month}-10T12:00:00Z", "3", {}) for month in (2, 3, 4)],
-         [usage("3", "3", 300, "2024-02-01"), usage("1", "1", 100, "2024-03-01"), usage("3", "3", 300)],
-         subscription={"started_on": "2024-02-01", "ended_on": "2024-05-01"},
-         overrides=[{"meter_id": "units", "included": "2", "valid_from": "2024-03-01", "valid_to": "2024-04-01"}]),
-    Case("a prorated allowance", charge(included="30", prorate_included=True), units("20"), [usage("5", "5", 500)],
-         subscription=FIRST_HALF),  # 30 x 15/30 = 15
-    Case("a prorated allowance that does not end", charge(included="10", prorate_included=True),
-         units("4", at="2024-03-25T12:00:00Z"), [usage("0.774193548387", "0.774193548387", 77, "2024-03-22")],
-         subscription={"started_on": "2024-03-22", "ended_on": "2024-04-01"}),  # 10 x 10/31 = 3.225806451613
-    Case("an allowance is whole by default", charge(included="30"), units("31"), [usage("1", "1", 100)],
-         subscription=FIRST_HALF),
-    Case("a day's unused allowance is lost", charge(included="5", reset="day"),
-         units("3", at="2024-04-03T12:00:00Z") + units("7", at="2024-04-04T12:00:00Z"), [usage("2", "2", 200)]),
-    Case("calendar months inside an anchored cycle", charge(included="5", reset="calendar_month"),
-         units("4", at="2024-03-31T12:00:00Z") + units("6", at="2024-04-01T12:00:00Z"), [usage("1", "1", 100, "2024-03-15")],
-         subscription={"started_on": "2024-03-15", "ended_on": "2024-04-15", "billing_anchor_day": 15}),
-
+    Case(
+        "just past the allowance",
+        charge(included="10"),
+        units("10.000001"),
+        [usage("0.000001", "0.000001", 0)],
+    ),
+    Case(
+        "a finite override of unlimited",
+        charge(included=None, capacity_unit_amount="9"),
+        units("3"),
+        [usage("1", "1", 100)],
+        overrides=[{"meter_id": "units", "included": "2"}],
+    ),
+    Case(
+        "an unlimited override", charge(), units("3"), overrides=[{"meter_id": "units", "is_unlimited": True}]
+    ),
+    Case(
+        "an override below the plan",
+        charge(included="10", capacity_unit_amount="9"),
+        units("5"),
+        [usage("1", "1", 100)],
+        overrides=[{"meter_id": "units", "included": "4"}],
+    ),
+    Case(
+        "bought capacity is not charged twice",
+        charge(included="10", capacity_unit_amount="0.02"),
+        units("16"),
+        [("capacity", "units", "2024-04-01", "5", "0.1", 10), usage("1", "1", 100)],
+        overrides=[{"meter_id": "units", "included": "15"}],
+    ),
+    Case(
+        "capacity is shared, the override is not",
+        charge(included="10", capacity_unit_amount="0.02"),
+        units("16"),
+        [("capacity", "units", "2024-04-01", "5", "0.05", 5), usage("1", "1", 100)],
+        subscription=FIRST_HALF,
+        overrides=[{"meter_id": "units", "included": "15"}],
+    ),
+    Case(
+        "capacity without a price is free",
+        charge(included="10"),
+        units("16"),
+        [usage("1", "1", 100)],
+        overrides=[{"meter_id": "units", "included": "15"}],
+    ),
+    Case(
+        "an override of the unit amount",
+        charge(),
+        units("2"),
+        [usage("2", "0.1", 10)],
+        overrides=[{"meter_id": "units", "unit_amount": "0.05"}],
+    ),
+    Case(
+        "a dated override, both ends",
+        charge(included="0"),
+        [("units", f"2024-0{month}-10T12:00:00Z", "3", {}) for month in (2, 3, 4)],
+        [usage("3", "3", 300, "2024-02-01"), usage("1", "1", 100, "2024-03-01"), usage("3", "3", 300)],
+        subscription={"started_on": "2024-02-01", "ended_on": "2024-05-01"},
+        overrides=[
+            {"meter_id": "units", "included": "2", "valid_from": "2024-03-01", "valid_to": "2024-04-01"}
+        ],
+    ),
+    Case(
+        "a prorated allowance",
+        charge(included="30", prorate_included=True),
+        units("20"),
+        [usage("5", "5", 500)],
+        subscription=FIRST_HALF,
+    ),  # 30 x 15/30 = 15
+    Case(
+        "a prorated allowance that does not end",
+        charge(included="10", prorate_included=True),
+        units("4", at="2024-03-25T12:00:00Z"),
+        [usage("0.774193548387", "0.774193548387", 77, "2024-03-22")],
+        subscription={"started_on": "2024-03-22", "ended_on": "2024-04-01"},
+    ),  # 10 x 10/31 = 3.225806451613
+    Case(
+        "an allowance is whole by default",
+        charge(included="30"),
+        units("31"),
+        [usage("1", "1", 100)],
+        subscription=FIRST_HALF,
+    ),
+    Case(
+        "a day's unused allowance is lost",
+        charge(included="5", reset="day"),
+        units("3", at="2024-04-03T12:00:00Z") + units("7", at="2024-04-04T12:00:00Z"),
+        [usage("2", "2", 200)],
+    ),
+    Case(
+        "calendar months inside an anchored cycle",
+        charge(included="5", reset="calendar_month"),
+        units("4", at="2024-03-31T12:00:00Z") + units("6", at="2024-04-01T12:00:00Z"),
+        [usage("1", "1", 100, "2024-03-15")],
+        subscription={"started_on": "2024-03-15", "ended_on": "2024-04-15", "billing_anchor_day": 15},
+    ),
     # Cycles, shares, versions.
-    Case("leap February", plan={"price": "29"}, lines=[price("15", 1500, "2024-02-15")],
-         subscription={"started_on": "2024-02-15", "ended_on": "2024-03-01"}),  # 29 x 15/29
-    Case("common February", plan={"price": "28"}, lines=[price("14", 1400, "2023-02-15")],
-         subscription={"started_on": "2023-02-15", "ended_on": "2023-03-01"}),  # 28 x 14/28
-    Case("anchor 31", plan={"price": "1"}, subscription={"started_on": "2024-01-31", "ended_on": "2024-05-31",
-                                                          "billing_anchor_day": 31},
-         lines=[price("1", 100, on) for on in ("2024-01-31", "2024-02-29", "2024-03-31", "2024-04-30")]),
-    Case("anchor 30", plan={"price": "1"}, subscription={"started_on": "2023-01-30", "ended_on": "2023-04-30",
-                                                          "billing_anchor_day": 30},
-         lines=[price("1", 100, on) for on in ("2023-01-30", "2023-02-28", "2023-03-30")]),
-    Case("anchor 29 and a day more", plan={"price": "28"}, lines=[price("28", 2800, "2023-02-28"), price("0.903225806452", 90, "2023-03-29")],
-         subscription={"started_on": "2023-02-28", "ended_on": "2023-03-30", "billing_anchor_day": 29}),
+    Case(
+        "leap February",
+        plan={"price": "29"},
+        lines=[price("15", 1500, "2024-02-15")],
+        subscription={"started_on": "2024-02-15", "ended_on": "2024-03-01"},
+    ),  # 29 x 15/29
+    Case(
+        "common February",
+        plan={"price": "28"},
+        lines=[price("14", 1400, "2023-02-15")],
+        subscription={"started_on": "2023-02-15", "ended_on": "2023-03-01"},
+    ),  # 28 x 14/28
+    Case(
+        "anchor 31",
+        plan={"price": "1"},
+        subscription={"started_on": "2024-01-31", "ended_on": "2024-05-31", "billing_anchor_day": 31},
+        lines=[price("1", 100, on) for on in ("2024-01-31", "2024-02-29", "2024-03-31", "2024-04-30")],
+    ),
+    Case(
+        "anchor 30",
+        plan={"price": "1"},
+        subscription={"started_on": "2023-01-30", "ended_on": "2023-04-30", "billing_anchor_day": 30},
+        lines=[price("1", 100, on) for on in ("2023-01-30", "2023-02-28", "2023-03-30")],
+    ),
+    Case(
+        "anchor 29 and a day more",
+        plan={"price": "28"},
+        lines=[price("28", 2800, "2023-02-28"), price("0.903225806452", 90, "2023-03-29")],
+        subscription={"started_on": "2023-02-28", "ended_on": "2023-03-30", "billing_anchor_day": 29},
+    ),
     # 02-28 to 03-29 is one whole cycle; then 1 day of 31 until 04-29: 28 x 1/31
-    Case("the first cycle begins at the anchor before", plan={"price": "31"}, lines=[price("16", 1600, "2024-04-14")],
-         subscription={"started_on": "2024-04-14", "ended_on": "2024-04-30", "billing_anchor_day": 30}),
+    Case(
+        "the first cycle begins at the anchor before",
+        plan={"price": "31"},
+        lines=[price("16", 1600, "2024-04-14")],
+        subscription={"started_on": "2024-04-14", "ended_on": "2024-04-30", "billing_anchor_day": 30},
+    ),
     # 2024-03-30 to 04-30 is 31 days, 16 served
-    Case("a price share that does not end", plan={"price": "10"}, lines=[price("3.225806451613", 323, "2024-03-22")],
-         subscription={"started_on": "2024-03-22", "ended_on": "2024-04-01"}),  # 10 x 10/31
-    Case("no proration", charge("disk", unit_amount="2"), [("disk", "2024-04-02T12:00:00Z", "3", {})],
-         [price("10", 1000), usage("3", "6", 600, meter="disk")], plan={"price": "10", "proration": "none"},
-         subscription=FIRST_HALF),
-    Case("a price version in mid-cycle", plan={"price": "10"}, lines=[price("10", 1000), price("20", 2000, "2024-05-01")],
-         subscription={"started_on": "2024-04-01", "ended_on": "2024-06-01"},
-         more_plans=[({"effective_from": "2024-04-10", "price": "20", "same_plan": True}, None, ())]),
-    Case("a held plan version", plan={"price": "10"}, lines=[price("10", 1000), price("10", 1000, "2024-05-01")],
-         subscription={"started_on": "2024-04-01", "ended_on": "2024-06-01", "plan_version": "2020-01-01"},
-         more_plans=[({"effective_from": "2024-04-10", "price": "20", "same_plan": True}, None, ())]),
-    Case("inactive ends service", plan={"price": "30"}, lines=[price("9", 900)], customer={"inactive_from": "2024-04-10"}),
-    Case("usage before the start and after the end", charge(),
-         units("1", at="2024-03-31T23:59:59.999999Z") + units("2", at="2024-05-01T00:00:00Z")),
-    Case("usage after a customer became inactive", charge(),
-         units("1", at="2024-04-09T23:59:59.999999Z") + units("2", at="2024-04-10T00:00:00Z"), [usage("1", "1", 100)],
-         customer={"inactive_from": "2024-04-10"}),
-
+    Case(
+        "a price share that does not end",
+        plan={"price": "10"},
+        lines=[price("3.225806451613", 323, "2024-03-22")],
+        subscription={"started_on": "2024-03-22", "ended_on": "2024-04-01"},
+    ),  # 10 x 10/31
+    Case(
+        "no proration",
+        charge("disk", unit_amount="2"),
+        [("disk", "2024-04-02T12:00:00Z", "3", {})],
+        [price("10", 1000), usage("3", "6", 600, meter="disk")],
+        plan={"price": "10", "proration": "none"},
+        subscription=FIRST_HALF,
+    ),
+    Case(
+        "a price version in mid-cycle",
+        plan={"price": "10"},
+        lines=[price("10", 1000), price("20", 2000, "2024-05-01")],
+        subscription={"started_on": "2024-04-01", "ended_on": "2024-06-01"},
+        more_plans=[({"effective_from": "2024-04-10", "price": "20", "same_plan": True}, None, ())],
+    ),
+    Case(
+        "a held plan version",
+        plan={"price": "10"},
+        lines=[price("10", 1000), price("10", 1000, "2024-05-01")],
+        subscription={"started_on": "2024-04-01", "ended_on": "2024-06-01", "plan_version": "2020-01-01"},
+        more_plans=[({"effective_from": "2024-04-10", "price": "20", "same_plan": True}, None, ())],
+    ),
+    Case(
+        "inactive ends service",
+        plan={"price": "30"},
+        lines=[price("9", 900)],
+        customer={"inactive_from": "2024-04-10"},
+    ),
+    Case(
+        "usage before the start and after the end",
+        charge(),
+        units("1", at="2024-03-31T23:59:59.999999Z") + units("2", at="2024-05-01T00:00:00Z"),
+    ),
+    Case(
+        "usage after a customer became inactive",
+        charge(),
+        units("1", at="2024-04-09T23:59:59.999999Z") + units("2", at="2024-04-10T00:00:00Z"),
+        [usage("1", "1", 100)],
+        customer={"inactive_from": "2024-04-10"},
+    ),
     # Local days.
-    Case("a day of 23 hours", charge("calls", included="1", reset="day"),
-         [("calls", at, "1", {}) for at in ("2024-03-10T04:59:59Z", "2024-03-10T05:00:00Z", "2024-03-11T03:59:59.999999Z",
-                                            "2024-03-11T04:00:00Z")],
-         [usage("1", "1", 100, "2024-03-01", "calls")], customer={"timezone": "America/New_York"},
-         subscription={"started_on": "2024-03-01", "ended_on": "2024-04-01"}),
-    Case("a day of 25 hours", charge("calls", included="1", reset="day"),
-         [("calls", at, "1", {}) for at in ("2024-11-03T03:59:59Z", "2024-11-03T04:00:00Z", "2024-11-04T04:59:59.999999Z",
-                                            "2024-11-04T05:00:00Z")],
-         [usage("1", "1", 100, "2024-11-01", "calls")], customer={"timezone": "America/New_York"},
-         subscription={"started_on": "2024-11-01", "ended_on": "2024-12-01"}),
-    Case("a month's edge in Kolkata", charge("calls"),
-         [("calls", "2024-03-31T18:29:59.999999Z", "1", {}), ("calls", "2024-03-31T18:30:00Z", "1", {}),
-          ("calls", "2024-04-30T18:29:59.999999Z", "1", {}), ("calls", "2024-04-30T18:30:00Z", "1", {})],
-         [usage("2", "2", 200, meter="calls")], customer={"timezone": "Asia/Kolkata"}),
-    Case("a month's edge in Kathmandu", charge("calls"),
-         [("calls", "2024-03-31T18:14:59.999999Z", "1", {}), ("calls", "2024-03-31T18:15:00Z", "1", {})],
-         [usage("1", "1", 100, meter="calls")], customer={"timezone": "Asia/Kathmandu"}),
-    Case("the change day belongs to the new plan", charge(),
-         units("1", at="2024-04-16T03:59:59.999999Z") + units("5", at="2024-04-16T04:00:00Z"),
-         [usage("1", "1", 100), usage("5", "10", 1000, "2024-04-16")], customer={"timezone": "America/New_York"},
-         subscription=FIRST_HALF,
-         more_plans=[({}, {"started_on": "2024-04-16", "ended_on": "2024-05-01"}, [charge(unit_amount="2")])]),
-
+    Case(
+        "a day of 23 hours",
+        charge("calls", included="1", reset="day"),
+        [
+            ("calls", at, "1", {})
+            for at in (
+                "2024-03-10T04:59:59Z",
+                "2024-03-10T05:00:00Z",
+                "2024-03-11T03:59:59.999999Z",
+                "2024-03-11T04:00:00Z",
+            )
+        ],
+        [usage("1", "1", 100, "2024-03-01", "calls")],
+        customer={"timezone": "America/New_York"},
+        subscription={"started_on": "2024-03-01", "ended_on": "2024-04-01"},
+    ),
+    Case(
+        "a day of 25 hours",
+        charge("calls", included="1", reset="day"),
+        [
+            ("calls", at, "1", {})
+            for at in (
+                "2024-11-03T03:59:59Z",
+                "2024-11-03T04:00:00Z",
+                "2024-11-04T04:59:59.999999Z",
+                "2024-11-04T05:00:00Z",
+            )
+        ],
+        [usage("1", "1", 100, "2024-11-01", "calls")],
+        customer={"timezone": "America/New_York"},
+        subscription={"started_on": "2024-11-01", "ended_on": "2024-12-01"},
+    ),
+    Case(
+        "a month's edge in Kolkata",
+        charge("calls"),
+        [
+            ("calls", "2024-03-31T18:29:59.999999Z", "1", {}),
+            ("calls", "2024-03-31T18:30:00Z", "1", {}),
+            ("calls", "2024-04-30T18:29:59.999999Z", "1", {}),
+            ("calls", "2024-04-30T18:30:00Z", "1", {}),
+        ],
+        [usage("2", "2", 200, meter="calls")],
+        customer={"timezone": "Asia/Kolkata"},
+    ),
+    Case(
+        "a month's edge in Kathmandu",
+        charge("calls"),
+        [("calls", "2024-03-31T18:14:59.999999Z", "1", {}), ("calls", "2024-03-31T18:15:00Z", "1", {})],
+        [usage("1", "1", 100, meter="calls")],
+        customer={"timezone": "Asia/Kathmandu"},
+    ),
+    Case(
+        "the change day belongs to the new plan",
+        charge(),
+        units("1", at="2024-04-16T03:59:59.999999Z") + units("5", at="2024-04-16T04:00:00Z"),
+        [usage("1", "1", 100), usage("5", "10", 1000, "2024-04-16")],
+        customer={"timezone": "America/New_York"},
+        subscription=FIRST_HALF,
+        more_plans=[({}, {"started_on": "2024-04-16", "ended_on": "2024-05-01"}, [charge(unit_amount="2")])],
+    ),
     # Distinct values and levels.
-    Case("a user on three days is one user", charge("users", included="1"),
-         [("users", f"2024-04-0{day}T12:00:00Z", "1", {"user_id": user}) for day, user in ((1, "a"), (2, "a"), (3, "b"), (3, None))],
-         [usage("1", "1", 100, meter="users")]),
-    Case("users per day", charge("users", included="1", reset="day"),
-         [("users", f"2024-04-0{day}T12:00:00Z", "1", {"user_id": user}) for day, user in ((1, "a"), (2, "a"), (2, "b"))],
-         [usage("1", "1", 100, meter="users")]),
-    Case("a level without a reading this month", charge("disk", included="4"),
-         [("disk", "2024-01-05T12:00:00Z", "7", {}), ("disk", "2024-02-05T12:00:00Z", "6", {})],
-         [usage("2", "2", 200, meter="disk")]),
-    Case("the highest of the opening and the month", charge("disk"),
-         [("disk", "2024-03-05T12:00:00Z", "7", {}), ("disk", "2024-04-05T12:00:00Z", "6", {})],
-         [usage("7", "7", 700, meter="disk")]),
+    Case(
+        "a user on three days is one user",
+        charge("users", included="1"),
+        [
+            ("users", f"2024-04-0{day}T12:00:00Z", "1", {"user_id": user})
+            for day, user in ((1, "a"), (2, "a"), (3, "b"), (3, None))
+        ],
+        [usage("1", "1", 100, meter="users")],
+    ),
+    Case(
+        "users per day",
+        charge("users", included="1", reset="day"),
+        [
+            ("users", f"2024-04-0{day}T12:00:00Z", "1", {"user_id": user})
+            for day, user in ((1, "a"), (2, "a"), (2, "b"))
+        ],
+        [usage("1", "1", 100, meter="users")],
+    ),
+    Case(
+        "a level without a reading this month",
+        charge("disk", included="4"),
+        [("disk", "2024-01-05T12:00:00Z", "7", {}), ("disk", "2024-02-05T12:00:00Z", "6", {})],
+        [usage("2", "2", 200, meter="disk")],
+    ),
+    Case(
+        "the highest of the opening and the month",
+        charge("disk"),
+        [("disk", "2024-03-05T12:00:00Z", "7", {}), ("disk", "2024-04-05T12:00:00Z", "6", {})],
+        [usage("7", "7", 700, meter="disk")],
+    ),
     Case("a peak does not carry forward", charge("peak"), [("peak", "2024-03-05T12:00:00Z", "7", {})]),
-    Case("a level by resource, the latest of each", charge("seats"),
-         [("seats", "2024-03-05T12:00:00Z", "5", {"resource": "a"}), ("seats", "2024-04-05T12:00:00Z", "2", {"resource": "a"}),
-          ("seats", "2024-04-06T12:00:00Z", "3", {"resource": "b"}), ("seats", "2024-02-06T12:00:00Z", "4", {})],
-         [usage("9", "9", 900, meter="seats")]),  # a 2, b 3, none 4
-    Case("the same instant: the higher event_id", charge("seats"),
-         [("seats", "2024-04-05T12:00:00Z", "2", {"event_id": "tie-1"}), ("seats", "2024-04-05T12:00:00Z", "3", {"event_id": "tie-2"})],
-         [usage("3", "3", 300, meter="seats")]),
-    Case("a level that changes plan in mid-cycle", charge("disk"), [("disk", "2024-03-05T12:00:00Z", "10", {})],
-         [usage("10", "5", 500, meter="disk"), usage("10", "10", 1000, "2024-04-16", "disk")], subscription=FIRST_HALF,
-         more_plans=[({}, {"started_on": "2024-04-16", "ended_on": "2024-05-01"}, [charge("disk", unit_amount="2")])]),
-    Case("a level read every day", charge("disk", included="1", reset="day"),
-         [("disk", "2024-03-05T12:00:00Z", "2", {}), ("disk", "2024-04-03T12:00:00Z", "1", {})],
-         [usage("3", "3", 300, meter="disk")]),  # 2 on the 1st, 2nd and, from before the reading, on the 3rd
-
+    Case(
+        "a level by resource, the latest of each",
+        charge("seats"),
+        [
+            ("seats", "2024-03-05T12:00:00Z", "5", {"resource": "a"}),
+            ("seats", "2024-04-05T12:00:00Z", "2", {"resource": "a"}),
+            ("seats", "2024-04-06T12:00:00Z", "3", {"resource": "b"}),
+            ("seats", "2024-02-06T12:00:00Z", "4", {}),
+        ],
+        [usage("9", "9", 900, meter="seats")],
+    ),  # a 2, b 3, none 4
+    Case(
+        "the same instant: the higher event_id",
+        charge("seats"),
+        [
+            ("seats", "2024-04-05T12:00:00Z", "2", {"event_id": "tie-1"}),
+            ("seats", "2024-04-05T12:00:00Z", "3", {"event_id": "tie-2"}),
+        ],
+        [usage("3", "3", 300, meter="seats")],
+    ),
+    Case(
+        "a level that changes plan in mid-cycle",
+        charge("disk"),
+        [("disk", "2024-03-05T12:00:00Z", "10", {})],
+        [usage("10", "5", 500, meter="disk"), usage("10", "10", 1000, "2024-04-16", "disk")],
+        subscription=FIRST_HALF,
+        more_plans=[
+            ({}, {"started_on": "2024-04-16", "ended_on": "2024-05-01"}, [charge("disk", unit_amount="2")])
+        ],
+    ),
+    Case(
+        "a level read every day",
+        charge("disk", included="1", reset="day"),
+        [("disk", "2024-03-05T12:00:00Z", "2", {}), ("disk", "2024-04-03T12:00:00Z", "1", {})],
+        [usage("3", "3", 300, meter="disk")],
+    ),  # 2 on the 1st, 2nd and, from before the reading, on the 3rd
     # Faults: what is beyond the types is on no line and stops no other.
     Case("an amount beyond its type", charge(unit_amount="1000"), units("999999999999999")),
-    Case("a quantity beyond its type", charge("big"),
-         [("big", "2024-04-10T12:00:00Z", "1", {"properties": '{"n": "50000000000000000000000000"}'})]),
+    Case(
+        "a quantity beyond its type",
+        charge("big"),
+        [("big", "2024-04-10T12:00:00Z", "1", {"properties": '{"n": "50000000000000000000000000"}'})],
+    ),
     Case("a cost that is not known", charge(model="cost_plus", multiplier="1.2"), units("3")),
     Case("its neighbour is billed", charge(), units("1"), [usage("1", "1", 100)]),
-]  # fmt: skip
+]
 
 
 def write(home: RatingHome) -> list[dict[str, Any]]:
     """All cases as one catalog, one set of accounts and a list of events."""
-    tables: dict[str, list[dict[str, Any]]] = {name: [] for name in (
-        "plans", "charges", "charge_tiers", "customers", "subscriptions", "overrides")}  # fmt: skip
+    tables: dict[str, list[dict[str, Any]]] = {
+        name: [] for name in ("plans", "charges", "charge_tiers", "customers", "subscriptions", "overrides")
+    }
     events = []
     for number, case in enumerate(CASES):
         customer = f"case-{number:02d}"
@@ -276,10 +515,16 @@ def write(home: RatingHome) -> list[dict[str, Any]]:
             for terms in charges:
                 tables["charges"].append(version | terms)
                 for tier, (up_to, unit, flat) in enumerate(TIERS.get(case.tiers or "", []), 1):
-                    tables["charge_tiers"].append(version | {
-                        "meter_id": terms["meter_id"], "tier_number": tier, "up_to": up_to, "unit_amount": unit,
-                        "flat_amount": flat,
-                    })  # fmt: skip
+                    tables["charge_tiers"].append(
+                        version
+                        | {
+                            "meter_id": terms["meter_id"],
+                            "tier_number": tier,
+                            "up_to": up_to,
+                            "unit_amount": unit,
+                            "flat_amount": flat,
+                        }
+                    )
             if subscription is not None:
                 name = f"{customer}-{part}"
                 tables["subscriptions"].append(
@@ -290,25 +535,38 @@ def write(home: RatingHome) -> list[dict[str, Any]]:
                         {"subscription_id": name, **override} for override in case.overrides
                     ]
         for index, (meter, at, quantity, fields) in enumerate(case.events):
-            events.append({"event_id": f"{customer}-{index}", "customer_id": customer, "event_type": meter, "occurred_at": at,
-                           "quantity": quantity, **fields})  # fmt: skip
+            events.append(
+                {
+                    "event_id": f"{customer}-{index}",
+                    "customer_id": customer,
+                    "event_type": meter,
+                    "occurred_at": at,
+                    "quantity": quantity,
+                    **fields,
+                }
+            )
     catalog = {name: tables[name] for name in ("plans", "charges", "charge_tiers")}
-    home.documents("catalog", catalog | {
-        "meters": METERS, "meter_event_types": [{"meter_id": m["meter_id"], "event_type": m["meter_id"]} for m in METERS],
-    })  # fmt: skip
+    home.documents(
+        "catalog",
+        catalog
+        | {
+            "meters": METERS,
+            "meter_event_types": [{"meter_id": m["meter_id"], "event_type": m["meter_id"]} for m in METERS],
+        },
+    )
     home.documents("accounts", {name: tables[name] for name in ("customers", "subscriptions", "overrides")})
     return events
 
 
 @pytest.fixture(scope="module")
-def rated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RatingHome]:
+def rated(tmp_path_factory: pytest.TempPathFactory) -> RatingHome:
     home = RatingHome(tmp_path_factory.mktemp("cases"), as_of="2025-01-01T12:00:00+00:00")
     home.batch(write(home))
     home.build(
         command="build",
         select="+invoices +plan_comparisons +overages +monthly_usage +daily_usage +int_rating_faults",
     )
-    yield home
+    return home
 
 
 @pytest.fixture(scope="module")
@@ -392,8 +650,10 @@ def copied(home: RatingHome, folder: Path) -> RatingHome:
 
 def test_corrections_in_a_later_file(rated: RatingHome, tmp_path: Path) -> None:
     numbers = {case.name: f"case-{number:02d}" for number, case in enumerate(CASES)}
-    half, under, yen = (numbers[name] for name in (
-        "half a cent goes up", "less than half a cent stays, as 0", "yen have no minor unit"))  # fmt: skip
+    half, under, yen = (
+        numbers[name]
+        for name in ("half a cent goes up", "less than half a cent stays, as 0", "yen have no minor unit")
+    )
     home = copied(rated, tmp_path)
 
     def revised(event: str, customer: str, at: str, **fields: Any) -> dict[str, Any]:
@@ -406,16 +666,20 @@ def test_corrections_in_a_later_file(rated: RatingHome, tmp_path: Path) -> None:
             **fields,
         }
 
-    home.batch([
-        revised(half, half, "2024-04-10T12:00:00Z", quantity="5"),
-        revised(under, half, "2024-04-11T12:00:00Z", quantity="2"),
-        revised(yen, yen, "2024-04-10T12:00:00Z", is_void=True),
-    ])  # fmt: skip
+    home.batch(
+        [
+            revised(half, half, "2024-04-10T12:00:00Z", quantity="5"),
+            revised(under, half, "2024-04-11T12:00:00Z", quantity="2"),
+            revised(yen, yen, "2024-04-10T12:00:00Z", is_void=True),
+        ]
+    )
     home.build()
     rated_now = home.query("select distinct customer_id from int_periods_to_rate order by all")
     assert [row["customer_id"] for row in rated_now] == sorted([half, under, yen])
-    bills = home.query("select customer_id, quantity, amount_minor from invoice_lines where customer_id in "
-                       f"('{half}', '{under}', '{yen}')")  # fmt: skip
+    bills = home.query(
+        "select customer_id, quantity, amount_minor from invoice_lines where customer_id in "
+        f"('{half}', '{under}', '{yen}')"
+    )
     assert bills == [{"customer_id": half, "quantity": Decimal(7), "amount_minor": 4}]  # 7 x 0.005 = 0.035
 
     step_by_step = contents(home)

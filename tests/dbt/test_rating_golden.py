@@ -1,5 +1,8 @@
-"""A month of each product, worked out by hand: tests/golden/<product>.yml holds accounts, usage and the bill with its
-arithmetic. The catalogs are those that ship; all products are rated in one build, told apart by a prefix."""
+"""A month of each product, worked out by hand.
+
+tests/golden/<product>.yml holds accounts, usage and the bill with its arithmetic. The catalogs are those that
+ship; all products are rated in one build, told apart by a prefix.
+"""
 
 import ast
 import operator
@@ -21,8 +24,17 @@ from pipelines.home import Home
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 NAMES = ("meter_id", "plan_id", "event_type", "customer_id", "subscription_id")
-WRITTEN = {"meters", "meter_event_types", "meter_filters", "plans", "charges", "charge_tiers", "customers",
-           "subscriptions", "overrides"}  # fmt: skip
+WRITTEN = {
+    "meters",
+    "meter_event_types",
+    "meter_filters",
+    "plans",
+    "charges",
+    "charge_tiers",
+    "customers",
+    "subscriptions",
+    "overrides",
+}
 OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 
 
@@ -77,9 +89,11 @@ def events_of(product: str) -> Iterator[dict[str, Any]]:
         }
         for number in range(int(usage.get("times", 1))):
             yield {
-                "customer_id": f"{product}/{usage['customer']}", "event_type": f"{product}/{usage['type']}",
-                "occurred_at": usage["at"], **{key: value.replace("{n}", str(number)) for key, value in fields.items()},
-            }  # fmt: skip
+                "customer_id": f"{product}/{usage['customer']}",
+                "event_type": f"{product}/{usage['type']}",
+                "occurred_at": usage["at"],
+                **{key: value.replace("{n}", str(number)) for key, value in fields.items()},
+            }
 
 
 @pytest.fixture(scope="module")
@@ -101,20 +115,25 @@ def test_the_bill_of_a_month(product: str, rated: RatingHome) -> None:
     bill = golden(product)
     expected = {
         (line["subscription"], line["line"], line.get("meter"), line["from"]): (
-            Decimal(line["quantity"]), worked_out(line["amount"]), int(line["minor"])
+            Decimal(line["quantity"]),
+            worked_out(line["amount"]),
+            int(line["minor"]),
         )
         for line in bill["lines"]
-    }  # fmt: skip
+    }
 
     def without(name: str | None) -> str | None:
         return name and name.removeprefix(f"{product}/")
 
     found = {
-        (without(row["subscription_id"]), row["line_type"], without(row["meter_id"]), str(row["service_start"])): (
-            row["quantity"], Fraction(row["amount"]), row["amount_minor"]
-        )
+        (
+            without(row["subscription_id"]),
+            row["line_type"],
+            without(row["meter_id"]),
+            str(row["service_start"]),
+        ): (row["quantity"], Fraction(row["amount"]), row["amount_minor"])
         for row in rated.query(f"select * from invoice_lines where starts_with(customer_id, '{product}/')")
-    }  # fmt: skip
+    }
     assert found == expected
     invoices = {
         (without(row["customer_id"]), row["currency"], str(row["period_start"]), str(row["period_end"])): row[

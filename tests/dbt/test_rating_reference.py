@@ -1,5 +1,7 @@
-"""Random accounts, catalogs and events, arriving in several files with edits between, rated by dbt build after build
-and by the plain Decimal reference at the end. They agree to the last digit."""
+"""Random accounts, catalogs and events, arriving in several files with edits between.
+
+dbt rates them build after build, the plain Decimal reference once at the end. They agree to the last digit.
+"""
 
 import random
 import sys
@@ -15,10 +17,18 @@ from hypothesis import strategies as st
 from rating_lake import RatingHome
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "reference"))
-from rating import Reference  # noqa: E402
+from rating import Reference
 
-ZONES = ["UTC", "UTC", "Asia/Kolkata", "Asia/Kathmandu", "America/New_York", "Europe/Berlin", "Pacific/Auckland",
-         "Pacific/Kiritimati"]  # fmt: skip
+ZONES = [
+    "UTC",
+    "UTC",
+    "Asia/Kolkata",
+    "Asia/Kathmandu",
+    "America/New_York",
+    "Europe/Berlin",
+    "Pacific/Auckland",
+    "Pacific/Kiritimati",
+]
 METERS: list[dict[str, Any]] = [
     {"meter_id": "calls", "aggregation": "count"},
     {"meter_id": "units"},
@@ -30,8 +40,17 @@ METERS: list[dict[str, Any]] = [
     {"meter_id": "gauge", "aggregation": "latest"},
     {"meter_id": "users", "aggregation": "unique", "field": "user_id"},
 ]
-TYPES = {"calls": ["call"], "units": ["call", "batch"], "ours": ["call"], "tokens": ["call"], "storage": ["disk"],
-         "peak": ["disk"], "seats": ["seat"], "gauge": ["seat"], "users": ["call", "seat"]}  # fmt: skip
+TYPES = {
+    "calls": ["call"],
+    "units": ["call", "batch"],
+    "ours": ["call"],
+    "tokens": ["call"],
+    "storage": ["disk"],
+    "peak": ["disk"],
+    "seats": ["seat"],
+    "gauge": ["seat"],
+    "users": ["call", "seat"],
+}
 SUMMED = {"calls", "units", "ours", "tokens"}
 
 
@@ -58,8 +77,15 @@ class World:
         return str(Decimal(self.random.randint(0, top * 10**digits)).scaleb(-digits))
 
     def add_version(self, plan: str, currency: str, effective: str) -> None:
-        self.plans.append({"plan_id": plan, "effective_from": effective, "currency": currency,
-                           "price": self.amount(2, 120), "proration": self.random.choice(["day", "day", "none"])})  # fmt: skip
+        self.plans.append(
+            {
+                "plan_id": plan,
+                "effective_from": effective,
+                "currency": currency,
+                "price": self.amount(2, 120),
+                "proration": self.random.choice(["day", "day", "none"]),
+            }
+        )
         for meter in METERS:
             if self.random.random() < 0.75:
                 self.add_charge(plan, currency, effective, meter["meter_id"])
@@ -71,13 +97,17 @@ class World:
             models.append("cost_plus")
         model = pick.choice(models)
         charge: dict[str, Any] = {
-            "plan_id": plan, "effective_from": effective, "meter_id": meter, "overage_model": model,
+            "plan_id": plan,
+            "effective_from": effective,
+            "meter_id": meter,
+            "overage_model": model,
             "included": pick.choice([None, "0", "1", self.amount(6, 15), self.amount(0, 40)]),
-            "prorate_included": pick.random() < 0.3, "reset": pick.choice(["cycle", "cycle", "calendar_month", "day"]),
+            "prorate_included": pick.random() < 0.3,
+            "reset": pick.choice(["cycle", "cycle", "calendar_month", "day"]),
             "limit": pick.choice(["soft", "hard"]),
             "capacity_unit_amount": pick.choice([None, self.amount(4, 2)]),
             "invoice_zero": model is not None and pick.random() < 0.1,
-        }  # fmt: skip
+        }
         charge |= {
             "per_unit": {"unit_amount": self.amount(pick.choice([2, 5, 12]), 2)},
             "package": {
@@ -93,14 +123,27 @@ class World:
                 {Decimal(self.amount(pick.choice([0, 3]), 20)) + 1 for _ in range(pick.randint(0, 3))}
             )
             for number, up_to in enumerate([*bounds, None], 1):
-                self.tiers.append({"plan_id": plan, "effective_from": effective, "meter_id": meter, "tier_number": number,
-                                   "up_to": up_to, "unit_amount": self.amount(4, 1),
-                                   "flat_amount": pick.choice(["0", self.amount(2, 5)])})  # fmt: skip
+                self.tiers.append(
+                    {
+                        "plan_id": plan,
+                        "effective_from": effective,
+                        "meter_id": meter,
+                        "tier_number": number,
+                        "up_to": up_to,
+                        "unit_amount": self.amount(4, 1),
+                        "flat_amount": pick.choice(["0", self.amount(2, 5)]),
+                    }
+                )
 
     def add_customer(self, name: str) -> None:
         pick = self.random
-        self.customers.append({"customer_id": name, "timezone": pick.choice(ZONES),
-                               "inactive_from": pick.choice([None] * 5 + ["2024-03-12"])})  # fmt: skip
+        self.customers.append(
+            {
+                "customer_id": name,
+                "timezone": pick.choice(ZONES),
+                "inactive_from": pick.choice([None] * 5 + ["2024-03-12"]),
+            }
+        )
         anchor = pick.choice([1, 1, 15, 29, 30, 31, pick.randint(1, 31)])
         start = date(2023, 12, 1) + timedelta(days=pick.randint(0, 100))
         for part in range(pick.choice([1, 1, 2, 3])):
@@ -108,11 +151,17 @@ class World:
             plan = f"plan-{pick.randint(0, 5)}"
             held = pick.choice([row["effective_from"] for row in self.plans if row["plan_id"] == plan])
             subscription = f"{name}-sub-{part}"
-            self.subscriptions.append({
-                "subscription_id": subscription, "customer_id": name, "plan_id": plan, "started_on": str(start),
-                "ended_on": end and str(end), "billing_anchor_day": anchor,
-                "plan_version": held if pick.random() < 0.2 else None,
-            })  # fmt: skip
+            self.subscriptions.append(
+                {
+                    "subscription_id": subscription,
+                    "customer_id": name,
+                    "plan_id": plan,
+                    "started_on": str(start),
+                    "ended_on": end and str(end),
+                    "billing_anchor_day": anchor,
+                    "plan_version": held if pick.random() < 0.2 else None,
+                }
+            )
             self.add_overrides(subscription, plan)
             if end is None:
                 return
@@ -120,18 +169,32 @@ class World:
 
     def add_overrides(self, subscription: str, plan: str) -> None:
         pick = self.random
-        models = {row["meter_id"]: {other["overage_model"] for other in self.charges
-                                    if (other["plan_id"], other["meter_id"]) == (plan, row["meter_id"])}
-                  for row in self.charges if row["plan_id"] == plan}  # fmt: skip
+        models = {
+            row["meter_id"]: {
+                other["overage_model"]
+                for other in self.charges
+                if (other["plan_id"], other["meter_id"]) == (plan, row["meter_id"])
+            }
+            for row in self.charges
+            if row["plan_id"] == plan
+        }
         for meter in pick.sample(sorted(models), min(len(models), pick.choice([0, 0, 1, 3]))):
             unlimited = pick.random() < 0.2
-            self.overrides.append({
-                "subscription_id": subscription, "meter_id": meter, "is_unlimited": unlimited,
-                "included": None if unlimited or pick.random() < 0.3 else self.amount(pick.choice([0, 6]), 60),
-                "unit_amount": self.amount(6, 2) if models[meter] == {"per_unit"} and pick.random() < 0.6 else None,
-                "valid_from": pick.choice([None, "2024-02-01", "2024-02-15"]),
-                "valid_to": pick.choice([None, "2024-03-15", "2024-04-01"]),
-            })  # fmt: skip
+            self.overrides.append(
+                {
+                    "subscription_id": subscription,
+                    "meter_id": meter,
+                    "is_unlimited": unlimited,
+                    "included": None
+                    if unlimited or pick.random() < 0.3
+                    else self.amount(pick.choice([0, 6]), 60),
+                    "unit_amount": self.amount(6, 2)
+                    if models[meter] == {"per_unit"} and pick.random() < 0.6
+                    else None,
+                    "valid_from": pick.choice([None, "2024-02-01", "2024-02-15"]),
+                    "valid_to": pick.choice([None, "2024-03-15", "2024-04-01"]),
+                }
+            )
 
     def new_events(self, count: int) -> list[dict[str, Any]]:
         """New events, and revisions of old ones that may move their day or customer or void them."""
@@ -140,22 +203,33 @@ class World:
         for _ in range(count):
             at = datetime(2023, 12, 10, tzinfo=UTC) + timedelta(minutes=pick.randint(0, 131 * 24 * 60))
             event: dict[str, Any] = {
-                "event_id": f"event-{len(self.events)}", "customer_id": f"customer-{pick.randint(0, len(self.customers))}",
-                "event_type": pick.choice(["call", "call", "batch", "disk", "seat"]), "occurred_at": at.isoformat(),
-                "quantity": self.amount(pick.choice([0, 1, 6]), 12), "user_id": pick.choice([None, "u1", "u2", "u3"]),
-                "resource": pick.choice([None, "a", "b"]), "provider": pick.choice(["openai", "other", None]),
-                "input_tokens": pick.choice([None, pick.randint(0, 30)]), "output_tokens": pick.choice([None, 7]),
+                "event_id": f"event-{len(self.events)}",
+                "customer_id": f"customer-{pick.randint(0, len(self.customers))}",
+                "event_type": pick.choice(["call", "call", "batch", "disk", "seat"]),
+                "occurred_at": at.isoformat(),
+                "quantity": self.amount(pick.choice([0, 1, 6]), 12),
+                "user_id": pick.choice([None, "u1", "u2", "u3"]),
+                "resource": pick.choice([None, "a", "b"]),
+                "provider": pick.choice(["openai", "other", None]),
+                "input_tokens": pick.choice([None, pick.randint(0, 30)]),
+                "output_tokens": pick.choice([None, 7]),
                 "cost_usd": self.amount(pick.choice([4, 12]), 1),
-            }  # fmt: skip
+            }
             if self.events and pick.random() < 0.15:
                 old = pick.choice(self.events)
                 near = datetime.fromisoformat(old["occurred_at"]) + timedelta(
                     hours=pick.choice([0, 0, -30, 30])
                 )
-                event |= {"event_id": old["event_id"], "revision": int(old.get("revision", 0)) + 1,
-                          "occurred_at": near.isoformat(), "is_void": pick.random() < 0.3}  # fmt: skip
-                if any((other["event_id"], other.get("revision", 0)) == (event["event_id"], event["revision"])
-                       for other in self.events):  # fmt: skip
+                event |= {
+                    "event_id": old["event_id"],
+                    "revision": int(old.get("revision", 0)) + 1,
+                    "occurred_at": near.isoformat(),
+                    "is_void": pick.random() < 0.3,
+                }
+                if any(
+                    (other["event_id"], other.get("revision", 0)) == (event["event_id"], event["revision"])
+                    for other in self.events
+                ):
                     continue
             self.events.append(event)
             batch.append(event)
@@ -179,10 +253,15 @@ class World:
     @property
     def catalog(self) -> dict[str, list[dict[str, Any]]]:
         return {
-            "meters": METERS, "plans": self.plans, "charges": self.charges, "charge_tiers": self.tiers,
-            "meter_event_types": [{"meter_id": meter, "event_type": kind} for meter, kinds in TYPES.items() for kind in kinds],
+            "meters": METERS,
+            "plans": self.plans,
+            "charges": self.charges,
+            "charge_tiers": self.tiers,
+            "meter_event_types": [
+                {"meter_id": meter, "event_type": kind} for meter, kinds in TYPES.items() for kind in kinds
+            ],
             "meter_filters": [{"meter_id": "ours", "field": "provider", "value": "openai"}],
-        }  # fmt: skip
+        }
 
     @property
     def accounts(self) -> dict[str, list[dict[str, Any]]]:
@@ -214,33 +293,69 @@ def assert_same(table: str, ours: Mapping[Any, Any], theirs: Mapping[Any, Any]) 
 def compare(home: RatingHome, world: World) -> None:
     reference = Reference(world.catalog, world.accounts, world.events, home.as_of)
     assert len(reference.lines) > 50, "the example bills something"
-    assert_same("monthly_usage", rows(
-        home, "monthly_usage", ["subscription_id", "meter_id", "period_start"],
-        ["quantity", "included_quantity", "overage_quantity", "used_ratio", "service_start", "service_end", "period_end"],
-    ), reference.monthly_usage)  # fmt: skip
-    assert_same("overages", rows(
-        home, "overages", ["subscription_id", "meter_id", "period_start"],
-        ["quantity", "included_quantity", "overage_quantity", "charge_model", "amount"],
-    ), reference.overages)  # fmt: skip
-    assert_same("invoice_lines", rows(
-        home, "invoice_lines", ["subscription_id", "line_type", "meter_id", "period_start"],
-        ["quantity", "amount", "amount_minor", "service_start", "service_end", "currency"],
-    ), reference.lines)  # fmt: skip
+    assert_same(
+        "monthly_usage",
+        rows(
+            home,
+            "monthly_usage",
+            ["subscription_id", "meter_id", "period_start"],
+            [
+                "quantity",
+                "included_quantity",
+                "overage_quantity",
+                "used_ratio",
+                "service_start",
+                "service_end",
+                "period_end",
+            ],
+        ),
+        reference.monthly_usage,
+    )
+    assert_same(
+        "overages",
+        rows(
+            home,
+            "overages",
+            ["subscription_id", "meter_id", "period_start"],
+            ["quantity", "included_quantity", "overage_quantity", "charge_model", "amount"],
+        ),
+        reference.overages,
+    )
+    assert_same(
+        "invoice_lines",
+        rows(
+            home,
+            "invoice_lines",
+            ["subscription_id", "line_type", "meter_id", "period_start"],
+            ["quantity", "amount", "amount_minor", "service_start", "service_end", "currency"],
+        ),
+        reference.lines,
+    )
     invoices = rows(
         home, "invoices", ["customer_id", "currency", "period_start", "period_end"], ["total_minor"]
     )
     assert_same("invoices", {key: row["total_minor"] for key, row in invoices.items()}, reference.invoices)
-    assert_same("plan_comparisons", rows(
-        home, "plan_comparisons", ["subscription_id", "plan_id", "period_start"],
-        ["amount", "total_minor", "is_current", "is_feasible"],
-    ), reference.comparisons)  # fmt: skip
+    assert_same(
+        "plan_comparisons",
+        rows(
+            home,
+            "plan_comparisons",
+            ["subscription_id", "plan_id", "period_start"],
+            ["amount", "total_minor", "is_current", "is_feasible"],
+        ),
+        reference.comparisons,
+    )
     assert home.query("select * from int_rating_faults") == []
 
 
 @pytest.mark.slow
 @given(seed=st.integers(min_value=0, max_value=2**32 - 1))
-@settings(max_examples=3, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate],
-          suppress_health_check=list(HealthCheck))  # fmt: skip
+@settings(
+    max_examples=3,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 def test_rating_agrees_with_the_reference(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     world = World(seed, customers=40)
     home = RatingHome(tmp_path_factory.mktemp("rating"), as_of="2024-03-20T20:00:00+00:00")

@@ -15,6 +15,7 @@ CATALOG_TABLES = {
     "meters",
     "meter_event_types",
     "meter_filters",
+    "meter_features",
     "plans",
     "charges",
     "charge_tiers",
@@ -218,6 +219,18 @@ def test_alert_settings_are_complete_also_without_a_document(home):
         "models": '{"allowed":null,"fallback":null,"substitutes":{}}',
         "destinations": '["env:METERHOUSE_ALERT_URL"]',
     }
+
+
+def test_the_feature_that_a_meter_requires_is_a_fact(home):
+    save_versions(home, load_configuration(home))
+    assert table(home, "catalog", "meter_features").to_pylist() == []
+    before = versions(home)
+    meter = "    event_types: [api_call]\n"
+    edit(home, "catalog/meters.yml", meter, f"{meter}    requires_feature: api_access\n")
+    save_versions(home, load_configuration(home))
+    assert versions(home) != before
+    required = {"meter_id": "api_calls", "feature": "api_access"}
+    assert table(home, "catalog", "meter_features").to_pylist() == [required]
 
 
 def test_a_product_is_copied_once_and_never_over_other_documents(home):

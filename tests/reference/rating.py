@@ -1,7 +1,8 @@
 """Rating as the contract's section 5 says it, in Python Decimal: an independent second opinion for tests.
 
-Slow, plain and without SQL: events to effective events, to usage over windows, to lines. It takes the same rows that a
-test writes into the lake. Nothing that runs in a product may import it."""
+Slow, plain and without SQL: events to effective events, to usage over windows, to lines. It takes the same
+rows that a test writes into the lake. Nothing that runs in the product may import it.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -82,13 +83,23 @@ class Reference:
     """All results for one state of catalog, accounts and events."""
 
     def __init__(
-        self, catalog: Mapping[str, list[Row]], accounts: Mapping[str, list[Row]], events: Iterable[Row], as_of: str
+        self,
+        catalog: Mapping[str, list[Row]],
+        accounts: Mapping[str, list[Row]],
+        events: Iterable[Row],
+        as_of: str,
     ) -> None:
-        self.catalog = {name: list(catalog.get(name, [])) for name in
-                        ("meters", "meter_event_types", "meter_filters", "plans", "charges", "charge_tiers")}  # fmt: skip
-        self.accounts = {name: list(accounts.get(name, [])) for name in ("customers", "subscriptions", "overrides")}
+        self.catalog = {
+            name: list(catalog.get(name, []))
+            for name in ("meters", "meter_event_types", "meter_filters", "plans", "charges", "charge_tiers")
+        }
+        self.accounts = {
+            name: list(accounts.get(name, [])) for name in ("customers", "subscriptions", "overrides")
+        }
         self.meters = {meter["meter_id"]: meter for meter in self.catalog["meters"]}
-        self.zones = {row["customer_id"]: ZoneInfo(row.get("timezone", "UTC")) for row in self.accounts["customers"]}
+        self.zones = {
+            row["customer_id"]: ZoneInfo(row.get("timezone", "UTC")) for row in self.accounts["customers"]
+        }
         self.as_of = datetime.fromisoformat(as_of)
         self.events: dict[str, list[Event]] = defaultdict(list)
         for row in effective(events):
@@ -105,16 +116,25 @@ class Reference:
             for subscription in self.accounts["subscriptions"]:
                 self._rate_subscription(subscription)
 
-    # --- usage ---------------------------------------------------------------------------------------------------
+    # --- usage ---
 
     def _feeding(self, customer: str, meter: Row) -> list[Event]:
-        types = {row["event_type"] for row in self.catalog["meter_event_types"] if row["meter_id"] == meter["meter_id"]}
-        wanted = {row["field"]: row["value"] for row in self.catalog["meter_filters"] if row["meter_id"] == meter["meter_id"]}
+        types = {
+            row["event_type"]
+            for row in self.catalog["meter_event_types"]
+            if row["meter_id"] == meter["meter_id"]
+        }
+        wanted = {
+            row["field"]: row["value"]
+            for row in self.catalog["meter_filters"]
+            if row["meter_id"] == meter["meter_id"]
+        }
         return [
-            event for event in self.events[customer]
+            event
+            for event in self.events[customer]
             if event.row["event_type"] in types
             and all(event.row.get(field) == value for field, value in wanted.items())
-        ]  # fmt: skip
+        ]
 
     def _usage(self, customer: str, meter: Row, start: date, end: date) -> Decimal:
         """Usage of a meter over [start, end)."""
@@ -124,9 +144,14 @@ class Reference:
         if aggregation == "count":
             return Decimal(len(inside))
         if aggregation == "sum":
-            return sum((Decimal(value) for event in inside if (value := field_of(event.row, field)) is not None), Decimal(0))
+            return sum(
+                (Decimal(value) for event in inside if (value := field_of(event.row, field)) is not None),
+                Decimal(0),
+            )
         if aggregation == "unique":
-            return Decimal(len({value for event in inside if (value := field_of(event.row, field)) is not None}))
+            return Decimal(
+                len({value for event in inside if (value := field_of(event.row, field)) is not None})
+            )
         total = Decimal(0)
         per = meter.get("per")
         groups: dict[str, list[Event]] = defaultdict(list)
@@ -134,7 +159,9 @@ class Reference:
             if event.day < end and field_of(event.row, field) is not None:
                 groups[(event.row.get(per) or "") if per else ""].append(event)
         for readings in groups.values():
-            before = max((event for event in readings if event.day < start), key=lambda e: e.order, default=None)
+            before = max(
+                (event for event in readings if event.day < start), key=lambda e: e.order, default=None
+            )
             during = [event for event in readings if event.day >= start]
             counted = during + ([before] if before and meter.get("carry_forward") else [])
             if not counted:
@@ -145,7 +172,9 @@ class Reference:
                 total += Decimal(field_of(max(counted, key=lambda e: e.order).row, field))
         return total
 
-    def _windows(self, customer: str, meter: Row, reset: str, start: date, end: date, today: date) -> list[tuple[date, date]]:
+    def _windows(
+        self, customer: str, meter: Row, reset: str, start: date, end: date, today: date
+    ) -> list[tuple[date, date]]:
         """Days or calendar months of a service period that have begun or hold an event."""
         reached = {event.day for event in self._feeding(customer, meter) if start <= event.day < end}
         days = [start + timedelta(days=n) for n in range((end - start).days)]
@@ -155,10 +184,12 @@ class Reference:
         months = sorted({month_of(moment) for moment in days})
         return [(max(start, month), min(end, next_month(month))) for month in months]
 
-    # --- terms ---------------------------------------------------------------------------------------------------
+    # --- terms ---
 
     def _version(self, plan_id: str, on: date) -> Row | None:
-        versions = [row for row in self.catalog["plans"] if row["plan_id"] == plan_id and day(self._from(row)) <= on]
+        versions = [
+            row for row in self.catalog["plans"] if row["plan_id"] == plan_id and day(self._from(row)) <= on
+        ]
         return max(versions, key=lambda row: self._from(row), default=None)
 
     @staticmethod
@@ -173,13 +204,19 @@ class Reference:
                     return row
         return {}
 
-    # --- rating --------------------------------------------------------------------------------------------------
+    # --- rating ---
 
     def _rate_subscription(self, subscription: Row) -> None:
-        customer = next(row for row in self.accounts["customers"] if row["customer_id"] == subscription["customer_id"])
+        customer = next(
+            row for row in self.accounts["customers"] if row["customer_id"] == subscription["customer_id"]
+        )
         today = self.as_of.astimezone(self.zones[customer["customer_id"]]).date()
         started = day(subscription["started_on"])
-        ends = [moment for moment in (day(subscription.get("ended_on")), day(customer.get("inactive_from"))) if moment]
+        ends = [
+            moment
+            for moment in (day(subscription.get("ended_on")), day(customer.get("inactive_from")))
+            if moment
+        ]
         for start, end in cycles(started, int(subscription.get("billing_anchor_day", 1))):
             service_start, service_end = max(start, started), min([end, *ends])
             if start > today or service_start > today or (ends and start >= min(ends)):
@@ -188,15 +225,25 @@ class Reference:
                 self._rate_period(subscription, customer, today, (start, end), (service_start, service_end))
 
     def _rate_period(
-        self, subscription: Row, customer: Row, today: date, cycle: tuple[date, date], service: tuple[date, date]
+        self,
+        subscription: Row,
+        customer: Row,
+        today: date,
+        cycle: tuple[date, date],
+        service: tuple[date, date],
     ) -> None:
         held = subscription.get("plan_version")
         own = self._version(subscription["plan_id"], service[0])
         if held:
-            own = next(row for row in self.catalog["plans"]
-                       if row["plan_id"] == subscription["plan_id"] and self._from(row) == held)  # fmt: skip
+            own = next(
+                row
+                for row in self.catalog["plans"]
+                if row["plan_id"] == subscription["plan_id"] and self._from(row) == held
+            )
         others = {row["plan_id"] for row in self.catalog["plans"]} - {own["plan_id"]}
-        candidates = [own] + [version for plan in sorted(others) if (version := self._version(plan, service[0]))]
+        candidates = [own] + [
+            version for plan in sorted(others) if (version := self._version(plan, service[0]))
+        ]
         used = set()
         for plan in candidates:
             if plan.get("currency", "USD") != own.get("currency", "USD"):
@@ -218,33 +265,51 @@ class Reference:
             }
 
     def _record(
-        self, subscription: Row, plan: Row, cycle: tuple[date, date], service: tuple[date, date],
-        charges: Mapping[str, dict[str, Any]], lines: list[dict[str, Any]],
-    ) -> None:  # fmt: skip
+        self,
+        subscription: Row,
+        plan: Row,
+        cycle: tuple[date, date],
+        service: tuple[date, date],
+        charges: Mapping[str, dict[str, Any]],
+        lines: list[dict[str, Any]],
+    ) -> None:
         name = subscription["subscription_id"]
         amounts = {line["meter_id"]: line["amount"] for line in lines if line["line_type"] == "usage"}
         for meter, charge in charges.items():
             known = {key: charge[key] for key in ("quantity", "included_quantity", "overage_quantity")}
             self.monthly_usage[name, meter, cycle[0]] = known | {
-                "used_ratio": charge["used_ratio"], "service_start": service[0], "service_end": service[1],
+                "used_ratio": charge["used_ratio"],
+                "service_start": service[0],
+                "service_end": service[1],
                 "period_end": cycle[1],
-            }  # fmt: skip
+            }
             if charge["overage_quantity"] > 0:
                 self.overages[name, meter, cycle[0]] = known | {
-                    "charge_model": charge["model"], "amount": amounts.get(meter, Decimal(0)),
-                }  # fmt: skip
+                    "charge_model": charge["model"],
+                    "amount": amounts.get(meter, Decimal(0)),
+                }
         for line in lines:
             self.lines[name, line["line_type"], line["meter_id"], cycle[0]] = {
-                "quantity": line["quantity"], "amount": line["amount"], "amount_minor": line["amount_minor"],
-                "service_start": service[0], "service_end": service[1], "currency": plan.get("currency", "USD"),
-            }  # fmt: skip
+                "quantity": line["quantity"],
+                "amount": line["amount"],
+                "amount_minor": line["amount_minor"],
+                "service_start": service[0],
+                "service_end": service[1],
+                "currency": plan.get("currency", "USD"),
+            }
             key = (subscription["customer_id"], plan.get("currency", "USD"), *cycle)
             self.invoices[key] += line["amount_minor"]
 
     def _rate_plan(
-        self, subscription: Row, customer: Row, today: date, plan: Row, cycle: tuple[date, date],
-        service: tuple[date, date], is_own: bool,
-    ) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:  # fmt: skip
+        self,
+        subscription: Row,
+        customer: Row,
+        today: date,
+        plan: Row,
+        cycle: tuple[date, date],
+        service: tuple[date, date],
+        is_own: bool,
+    ) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
         served, whole = (service[1] - service[0]).days, (cycle[1] - cycle[0]).days
         if plan.get("proration", "day") == "none":
             served = whole = 1
@@ -256,11 +321,21 @@ class Reference:
         lines: list[dict[str, Any]] = []
         digits = MINOR[plan.get("currency", "USD")]
 
-        def add(line_type: str, meter: str | None, quantity: Decimal, exact: Decimal, keep: bool = False) -> None:
+        def add(
+            line_type: str, meter: str | None, quantity: Decimal, exact: Decimal, keep: bool = False
+        ) -> None:
             if exact != 0 or keep:
                 minor = int(exact.scaleb(digits).quantize(Decimal(1), ROUND_HALF_UP))
-                lines.append({"line_type": line_type, "meter_id": meter, "quantity": quantity, "exact": exact,
-                              "amount": exact.quantize(TWELVE, ROUND_HALF_UP), "amount_minor": minor})  # fmt: skip
+                lines.append(
+                    {
+                        "line_type": line_type,
+                        "meter_id": meter,
+                        "quantity": quantity,
+                        "exact": exact,
+                        "amount": exact.quantize(TWELVE, ROUND_HALF_UP),
+                        "amount_minor": minor,
+                    }
+                )
 
         add("price", None, Decimal(1), shared(Decimal(plan.get("price", "0"))))
         charges: dict[str, dict[str, Any]] = {}
@@ -268,13 +343,21 @@ class Reference:
             if charge["plan_id"] != plan["plan_id"] or self._from(charge) != self._from(plan):
                 continue
             meter = self.meters[charge["meter_id"]]
-            override = self._override(subscription["subscription_id"], charge["meter_id"], service[0]) if is_own else {}
+            override = (
+                self._override(subscription["subscription_id"], charge["meter_id"], service[0])
+                if is_own
+                else {}
+            )
             included = decimal(charge.get("included"))
             if override.get("included") is not None:
                 bought = Decimal(override["included"])
                 if included is not None and bought > included and charge.get("capacity_unit_amount"):
-                    add("capacity", charge["meter_id"], bought - included,
-                        shared((bought - included) * Decimal(charge["capacity_unit_amount"])))  # fmt: skip
+                    add(
+                        "capacity",
+                        charge["meter_id"],
+                        bought - included,
+                        shared((bought - included) * Decimal(charge["capacity_unit_amount"])),
+                    )
                 included = bought
             if override.get("is_unlimited"):
                 included = None
@@ -285,30 +368,50 @@ class Reference:
             quantity = self._usage(customer["customer_id"], meter, *service)
             values = [quantity]
             if reset != "cycle":
-                values = [self._usage(customer["customer_id"], meter, *window) for window in
-                          self._windows(customer["customer_id"], meter, reset, *service, today)]  # fmt: skip
+                values = [
+                    self._usage(customer["customer_id"], meter, *window)
+                    for window in self._windows(customer["customer_id"], meter, reset, *service, today)
+                ]
             overage = Decimal(0)
             ratio = None
             if included is not None:
                 overage = sum((max(Decimal(0), value - included) for value in values), Decimal(0))
                 if included > 0:
-                    ratio = (max(values, default=Decimal(0)) / included).quantize(Decimal("1e-6"), ROUND_HALF_UP)
+                    ratio = (max(values, default=Decimal(0)) / included).quantize(
+                        Decimal("1e-6"), ROUND_HALF_UP
+                    )
                     ratio = min(ratio, Decimal("999999999999.999999"))
             model = charge.get("overage_model")
             if model:
-                cost = sum((Decimal(event.row.get("cost_usd") or 0) for event in self._feeding(customer["customer_id"], meter)
-                            if service[0] <= event.day < service[1]), Decimal(0))  # fmt: skip
-                exact = self._overage_amount(charge, override, overage, quantity, cost) if overage > 0 else Decimal(0)
+                cost = sum(
+                    (
+                        Decimal(event.row.get("cost_usd") or 0)
+                        for event in self._feeding(customer["customer_id"], meter)
+                        if service[0] <= event.day < service[1]
+                    ),
+                    Decimal(0),
+                )
+                exact = (
+                    self._overage_amount(charge, override, overage, quantity, cost)
+                    if overage > 0
+                    else Decimal(0)
+                )
                 if reset == "cycle" and aggregation in ("max", "latest", "unique"):
                     exact = shared(exact)
                 add("usage", charge["meter_id"], overage, exact, bool(charge.get("invoice_zero")))
             charges[charge["meter_id"]] = {
-                "quantity": quantity, "included_quantity": included, "overage_quantity": overage, "used_ratio": ratio,
-                "model": model, "limit": charge.get("limit", "soft"),
-            }  # fmt: skip
+                "quantity": quantity,
+                "included_quantity": included,
+                "overage_quantity": overage,
+                "used_ratio": ratio,
+                "model": model,
+                "limit": charge.get("limit", "soft"),
+            }
         return charges, lines
 
-    def _overage_amount(self, charge: Row, override: Row, billable: Decimal, usage: Decimal, cost: Decimal) -> Decimal:
+    def _overage_amount(
+        self, charge: Row, override: Row, billable: Decimal, usage: Decimal, cost: Decimal
+    ) -> Decimal:
         model = charge["overage_model"]
         if model == "per_unit":
             return billable * Decimal(override.get("unit_amount") or charge["unit_amount"])
@@ -320,10 +423,14 @@ class Reference:
         if model == "cost_plus":
             return (cost * billable * Decimal(charge["multiplier"]) / usage).quantize(TWELVE, ROUND_HALF_UP)
         tiers = sorted(
-            (row for row in self.catalog["charge_tiers"]
-             if (row["plan_id"], row["meter_id"], self._from(row)) == (charge["plan_id"], charge["meter_id"], self._from(charge))),
+            (
+                row
+                for row in self.catalog["charge_tiers"]
+                if (row["plan_id"], row["meter_id"], self._from(row))
+                == (charge["plan_id"], charge["meter_id"], self._from(charge))
+            ),
             key=lambda row: int(row["tier_number"]),
-        )  # fmt: skip
+        )
         amount, below = Decimal(0), Decimal(0)
         for tier in tiers:
             up_to = decimal(tier.get("up_to"))

@@ -1,58 +1,48 @@
-{#- The overage models (contract section 5, rule 6): exact amount, DECIMAL(38,24), of a billable quantity above 0. -#}
+{#- The overage models (contract section 5, rule 6): exact amount of a billable quantity above 0. Quantities and prices are
+    counts of 10^-12, amounts are counts of 10^-24; see macros/exact.sql. -#}
 
-{% macro per_unit_amount(billable, unit_amount) -%}
-    {{ exact_product(billable, unit_amount) }}
+{% macro per_unit_amount(billable, unit) -%}
+    {{ billable }} * {{ unit }}
 {%- endmacro %}
 
-{#- A package that is started is charged in full. Counts as of `scaled`. -#}
-{% macro package_amount(billable_count, package_size_count, package_amount) -%}
-    cast(
-        cast(
-            ({{ billable_count }} + {{ package_size_count }} - 1) // {{ package_size_count }} as decimal(38, 0)
-        ) * {{ package_amount }} as decimal(38, 24)
-    )
+{#- A package that is started is charged in full. -#}
+{% macro package_amount(billable, package_size, package_price) -%}
+    ({{ billable }} + {{ package_size }} - 1) // {{ package_size }} * {{ flat_amount(package_price) }}
 {%- endmacro %}
 
 {#- The tier is the last one entered; all below it are full and known from the catalog. -#}
-{% macro graduated_amount(billable, amount_below, tier_from, unit_amount, flat_amount) -%}
-    cast(
-        {{ amount_below }} + cast({{ flat_amount }} as decimal(38, 24))
-        + {{ exact_product("(" ~ billable ~ " - " ~ tier_from ~ ")", unit_amount) }} as decimal(38, 24)
-    )
+{% macro graduated_amount(billable, amount_below, tier_from, unit, flat) -%}
+    {{ amount_below }} + {{ flat_amount(flat) }} + ({{ billable }} - {{ tier_from }}) * {{ unit }}
 {%- endmacro %}
 
 {#- The tier that holds the total prices every unit of it. -#}
-{% macro volume_amount(billable, unit_amount, flat_amount) -%}
-    cast(
-        cast({{ flat_amount }} as decimal(38, 24)) + {{ exact_product(billable, unit_amount) }} as decimal(38, 24)
-    )
+{% macro volume_amount(billable, unit, flat) -%}
+    {{ flat_amount(flat) }} + {{ billable }} * {{ unit }}
 {%- endmacro %}
 
-{% macro flat_fee_amount(flat_amount) -%}
-    cast({{ flat_amount }} as decimal(38, 24))
+{% macro flat_amount(flat) -%}
+    {{ flat }} * cast(1000000000000 as hugeint)
 {%- endmacro %}
 
 {#- The billable part of what the provider charged, times the multiplier; null when that cost is not known.
-    charged_count = scaled(cost) * scaled(multiplier), charged_rest = that % quantity_count. -#}
-{% macro cost_plus_amount(charged_count, charged_rest, billable_count, quantity_count) -%}
-    {{ exact_product_ratio(charged_count, charged_rest, billable_count, quantity_count) }}
+    charged = cost * multiplier, charged_rest = charged % quantity. -#}
+{% macro cost_plus_amount(charged, charged_rest, billable, quantity) -%}
+    {{ amount_ratio(charged, charged_rest, billable, quantity) }}
 {%- endmacro %}
 
-{#- The amount by the charge's own model, null where one goes beyond the type. Expects the columns of int_charges. -#}
+{#- The amount by the charge's own model, null where it goes beyond the type. Expects the columns of int_charges. -#}
 {% macro overage_amount(charge, tier) -%}
-    {%- set billable = charge ~ ".overage_quantity" -%}
+    {%- set billable = charge ~ ".overage_count" -%}
     {%- set models = {
-        "per_unit": per_unit_amount(billable, charge ~ ".unit_amount"),
-        "package": package_amount(
-            charge ~ ".overage_count", charge ~ ".package_size_count", charge ~ ".package_amount"
-        ),
+        "per_unit": per_unit_amount(billable, charge ~ ".unit_count"),
+        "package": package_amount(billable, charge ~ ".package_size_count", charge ~ ".package_amount_count"),
         "graduated": graduated_amount(
-            billable, tier ~ ".amount_below", tier ~ ".tier_from", tier ~ ".unit_amount", tier ~ ".flat_amount"
+            billable, tier ~ ".amount_below", tier ~ ".from_count", tier ~ ".unit_count", tier ~ ".flat_count"
         ),
-        "volume": volume_amount(billable, tier ~ ".unit_amount", tier ~ ".flat_amount"),
-        "flat": flat_fee_amount(charge ~ ".flat_amount"),
+        "volume": volume_amount(billable, tier ~ ".unit_count", tier ~ ".flat_count"),
+        "flat": flat_amount(charge ~ ".flat_count"),
         "cost_plus": cost_plus_amount(
-            charge ~ ".charged_count", charge ~ ".charged_rest", charge ~ ".overage_count", charge ~ ".quantity_count"
+            charge ~ ".charged_amount", charge ~ ".charged_rest", billable, charge ~ ".quantity_count"
         ),
     } -%}
     case {{ charge }}.overage_model

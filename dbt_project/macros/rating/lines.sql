@@ -27,23 +27,23 @@
     case lines.line_type
         when 'price' then cycles.plan_name || cycles.share_words
         when 'capacity'
-            then charge_words.meter_name || ': ' || {{ plain_number("lines.quantity") }} || ' bought above '
+            then charge_words.meter_name || ': ' || {{ plain_number(unscaled("lines.quantity_count")) }} || ' bought above '
                 || charge_words.included_words || ' included, at ' || charge_words.capacity_words || ' '
                 || cycles.currency || ' each' || cycles.share_words
-        else charge_words.meter_name || ': ' || {{ plain_number("lines.quantity") }}
+        else charge_words.meter_name || ': ' || {{ plain_number(unscaled("lines.quantity_count")) }}
             || case
-                when billable_quantities.included_quantity = 0 then ''
-                when billable_quantities.included_quantity = charge_words.included
+                when billable_quantities.included_count = 0 then ''
+                when billable_quantities.included_count = charge_words.included_count
                     then ' over ' || charge_words.included_words || ' included' || charge_words.reset_words
-                when billable_quantities.included_quantity is not null
-                    then ' over ' || {{ plain_number("billable_quantities.included_quantity") }} || ' included'
+                when billable_quantities.included_count is not null
+                    then ' over ' || {{ plain_number(unscaled("billable_quantities.included_count")) }} || ' included'
                         || charge_words.reset_words
                 else ''
             end
             || ', at '
             || case
-                when billable_quantities.override_unit_amount is not null
-                    then {{ plain_number("billable_quantities.override_unit_amount") }}
+                when billable_quantities.override_unit_count is not null
+                    then {{ plain_number(unscaled("billable_quantities.override_unit_count")) }}
                 else charge_words.overage_words
             end
             || case

@@ -48,12 +48,13 @@ aggregated as (
 
 ),
 
-multiplied as (
+{# An event has at most one price, so the sums that share one are multiplied instead of each event. -#}
+costed as (
 
     select
         aggregated.*,
         prices.cost_source as price_source,
-        prices.is_assumed,
+        coalesce(prices.is_assumed, false) as is_price_assumed,
         case
             when {{ is_priced("aggregated.cost_status") }}
                 then {{ priced_cost("aggregated", "prices", "aggregated.event_count") }}
@@ -63,44 +64,13 @@ multiplied as (
 
 ),
 
-{# Events of one kind that have several prices, by date or by size, are one kind again. -#}
-costed as (
-
-    select
-        customer_id,
-        usage_date,
-        event_type,
-        provider,
-        model,
-        {% for meter in filtered -%}
-        feeds_{{ loop.index }},
-        {% endfor -%}
-        {{ cost_source("cost_status", "priced_cost_usd", "price_source") }} as cost_source,
-        {{ unpriced_reason("cost_status", "priced_cost_usd") }} as unpriced_reason,
-        sum(event_count) as event_count,
-        sum(quantity) as quantity,
-        sum(input_tokens) as input_tokens,
-        sum(output_tokens) as output_tokens,
-        sum(cached_input_tokens) as cached_input_tokens,
-        sum(cost_usd) as sender_cost_usd,
-        sum(priced_cost_usd) as priced_cost_usd,
-        sum(priced_cost_usd) filter (where is_assumed) as assumed_cost_usd
-    from multiplied
-    group by all
-
-),
-
 unfiltered_meters as (
 
     select
         event_type,
         list(meter_id order by meter_id) as meter_ids
     from meter_event_types
-    where
-        true
-        {%- for meter in filtered %}
-        and meter_id != {{ quoted(meter.meter_id) }}
-        {%- endfor %}
+    where meter_id not in ('' {%- for meter in filtered %}, {{ quoted(meter.meter_id) }}{% endfor %})
     group by event_type
 
 ),
@@ -124,18 +94,18 @@ final as (
             else []
         end
         {%- endfor %} as meter_ids,
-        costed.cost_source,
-        costed.unpriced_reason,
+        {{ cost_source("costed.cost_status", "costed.priced_cost_usd", "costed.price_source") }} as cost_source,
+        {{ unpriced_reason("costed.cost_status", "costed.priced_cost_usd") }} as unpriced_reason,
+        costed.price_number,
+        costed.is_price_assumed,
         cast(costed.event_count as bigint) as event_count,
         cast(costed.quantity as decimal(38, 12)) as quantity,
         cast(costed.input_tokens as decimal(38, 0)) as input_tokens,
         cast(costed.output_tokens as decimal(38, 0)) as output_tokens,
         cast(costed.cached_input_tokens as decimal(38, 0)) as cached_input_tokens,
         coalesce(
-            cast(costed.sender_cost_usd as decimal(38, 12)),
-            cast(round(costed.priced_cost_usd, 12) as decimal(38, 12))
-        ) as cost_usd,
-        cast(round(costed.assumed_cost_usd, 12) as decimal(38, 12)) as assumed_cost_usd
+            cast(costed.cost_usd as decimal(38, 12)), cast(round(costed.priced_cost_usd, 12) as decimal(38, 12))
+        ) as cost_usd
     from costed
     left join unfiltered_meters on costed.event_type = unfiltered_meters.event_type
 

@@ -59,7 +59,8 @@ summed as (
         sum(cost_usd) as cost_usd,
         sum(quantity) as quantity,
         sum(input_tokens) as input_tokens,
-        sum(output_tokens) as output_tokens
+        sum(output_tokens) as output_tokens,
+        coalesce(sum(input_tokens), 0) + coalesce(sum(output_tokens), 0) as total_tokens
     from metered
     group by
         customer_id,
@@ -99,6 +100,31 @@ value_counts as (
 
 ),
 
+summed_fields as (
+
+    {#- Which of the sums a sum meter asks for. #}
+    select
+        summed.customer_id,
+        summed.meter_id,
+        summed.usage_date,
+        case meters.field
+            when 'quantity' then cast(summed.quantity as decimal(38, 12))
+            when 'input_tokens' then cast(summed.input_tokens as decimal(38, 12))
+            when 'output_tokens' then cast(summed.output_tokens as decimal(38, 12))
+            when 'total_tokens' then cast(summed.total_tokens as decimal(38, 12))
+            else property_sums.quantity
+        end as quantity
+    from summed
+    inner join meters on summed.meter_id = meters.meter_id
+    left join property_sums
+        on
+            summed.customer_id = property_sums.customer_id
+            and summed.meter_id = property_sums.meter_id
+            and summed.usage_date = property_sums.usage_date
+    where meters.aggregation = 'sum'
+
+),
+
 joined as (
 
     select
@@ -113,18 +139,7 @@ joined as (
                 when 'max' then cast(levels.max_quantity as decimal(38, 12))
                 when 'latest' then cast(levels.latest_quantity as decimal(38, 12))
                 when 'unique' then cast(value_counts.value_count as decimal(38, 12))
-                when 'sum'
-                    then case meters.field
-                        when 'quantity' then cast(summed.quantity as decimal(38, 12))
-                        when 'input_tokens' then cast(summed.input_tokens as decimal(38, 12))
-                        when 'output_tokens' then cast(summed.output_tokens as decimal(38, 12))
-                        when 'total_tokens'
-                            then cast(
-                                coalesce(summed.input_tokens, 0) + coalesce(summed.output_tokens, 0)
-                                as decimal(38, 12)
-                            )
-                        else property_sums.quantity
-                    end
+                when 'sum' then summed_fields.quantity
             end,
             0
         ) as quantity
@@ -140,11 +155,11 @@ joined as (
             summed.customer_id = value_counts.customer_id
             and summed.meter_id = value_counts.meter_id
             and summed.usage_date = value_counts.usage_date
-    left join property_sums
+    left join summed_fields
         on
-            summed.customer_id = property_sums.customer_id
-            and summed.meter_id = property_sums.meter_id
-            and summed.usage_date = property_sums.usage_date
+            summed.customer_id = summed_fields.customer_id
+            and summed.meter_id = summed_fields.meter_id
+            and summed.usage_date = summed_fields.usage_date
 
 ),
 

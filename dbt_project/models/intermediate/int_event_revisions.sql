@@ -3,15 +3,12 @@
 {#- Kept apart because it is small: an event is superseded exactly if this table holds a higher revision of it, so
     that no day needs its neighbours' events to know what counts. -#}
 
-{%- set condition = "max_revision > 0" %}
-{%- if is_incremental() %}
-    {%- set condition = condition ~ " and build_id = " ~ quoted(build_id()) %}
-{%- endif %}
+{%- set is_new = " and build_id = " ~ quoted(build_id()) if is_incremental() else "" %}
 {%- set lineage = source("lake", "events") %}
 
 with events as (
 
-    select * from {{ read_files(event_files(condition)) }}
+    select * from {{ read_files(event_files('max_revision > 0' ~ is_new)) }}
 
 ),
 

@@ -73,9 +73,9 @@ charged_meters as (
 
 ),
 
-{#- A customer may be served by several subscriptions on one day; their plans share no meter. -#}
 served as (
 
+    {#- A customer may be served by several subscriptions on one day; their plans share no meter. #}
     select
         metered.customer_id,
         metered.event_type,

@@ -32,7 +32,7 @@ summed as (
         cast(sum(cost_usd) filter (where cost_source = 'sender') as decimal(38, 12)) as sender_cost_usd,
         cast(sum(cost_usd) filter (where cost_source = 'home_price') as decimal(38, 12)) as home_price_cost_usd,
         cast(sum(cost_usd) filter (where cost_source = 'public_price') as decimal(38, 12)) as public_price_cost_usd,
-        cast(sum(assumed_cost_usd) as decimal(38, 12)) as assumed_cost_usd
+        cast(sum(cost_usd) filter (where is_price_assumed) as decimal(38, 12)) as assumed_cost_usd
     from requests
     group by
         usage_date,
@@ -59,7 +59,7 @@ final as (
         home_price_cost_usd,
         public_price_cost_usd,
         assumed_cost_usd,
-        {{ cost_per_costed_request() }} as cost_per_request_usd
+        {{ exact_ratio("cost_usd", 1, "request_count") }} as cost_per_request_usd
     from summed
 
 )

@@ -49,7 +49,7 @@ final as (
         home_price_cost_usd,
         public_price_cost_usd,
         assumed_cost_usd,
-        {{ cost_per_costed_request() }} as cost_per_request_usd
+        {{ exact_ratio("cost_usd", 1, "request_count") }} as cost_per_request_usd
     from summed
 
 )

@@ -28,9 +28,9 @@ final as (
         plan_charges.plan_id,
         plan_charges.meter_id,
         plan_charges.reset,
-        billable_quantities.quantity,
-        billable_quantities.included_quantity,
-        billable_quantities.overage_quantity,
+        {{ unscaled("billable_quantities.quantity_count") }} as quantity,
+        {{ unscaled("billable_quantities.included_count") }} as included_quantity,
+        {{ unscaled("billable_quantities.overage_count") }} as overage_quantity,
         case
             when billable_quantities.included_count > 0
                 then {{ usage_ratio("billable_quantities.peak_count", "billable_quantities.included_count") }}

@@ -6,7 +6,7 @@ with billable_quantities as (
     select * from {{ ref('int_billable_quantities') }}
     where
         is_current
-        and overage_quantity > 0
+        and overage_count > 0
 
 ),
 
@@ -40,12 +40,12 @@ final as (
         plan_charges.meter_id,
         plan_charges.overage_model as charge_model,
         periods.currency,
-        billable_quantities.quantity,
-        billable_quantities.included_quantity,
-        billable_quantities.overage_quantity,
+        {{ unscaled("billable_quantities.quantity_count") }} as quantity,
+        {{ unscaled("billable_quantities.included_count") }} as included_quantity,
+        {{ unscaled("billable_quantities.overage_count") }} as overage_quantity,
         case
             when lines.period_number is null then cast(0 as decimal(38, 12))
-            else cast(round(lines.exact_amount, 12) as decimal(38, 12))
+            else {{ amount_decimal("lines.amount") }}
         end as amount,
         periods.period_start,
         periods.period_end,

@@ -42,7 +42,7 @@ usage as (
     select * from {{ ref('int_usage_in_periods') }}
     where
         reset = 'cycle'
-        and (quantity > 0 or quantity is null)
+        and (quantity_count > 0 or quantity_count is null)
 
 ),
 
@@ -51,7 +51,7 @@ totals as (
     select
         period_number,
         plan_number,
-        round(sum(exact_amount), 12) as amount,
+        sum(amount) as amount,
         sum(amount_minor) as total_minor,
         count(*) = count(amount_minor) as is_known
     from lines
@@ -70,7 +70,7 @@ exceeded as (
     from billable_quantities
     inner join plan_charges on billable_quantities.charge_number = plan_charges.charge_number
     where
-        billable_quantities.overage_quantity > 0
+        billable_quantities.overage_count > 0
         and (plan_charges."limit" = 'hard' or plan_charges.overage_model is null)
 
 ),
@@ -119,7 +119,7 @@ final as (
         plan_versions.currency,
         case
             when totals.period_number is null then cast(0 as decimal(38, 12))
-            when totals.is_known then cast(totals.amount as decimal(38, 12))
+            when totals.is_known then {{ amount_decimal("totals.amount") }}
         end as amount,
         case
             when totals.period_number is null then cast(0 as bigint)

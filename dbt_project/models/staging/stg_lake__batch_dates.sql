@@ -26,8 +26,8 @@ renamed as (
         batch_id,
         build_id,
         max_revision,
-        event_day.event_count as event_count,
-        event_day.event_date as event_date
+        event_day['event_count'] as event_count,
+        event_day['event_date'] as event_date
     from days
 
 )

@@ -1,17 +1,11 @@
 {{ config(materialized='incremental', incremental_strategy='append') }}
 
-{%- set rejecting_batches -%}
-    select {{ quoted(lake_path("rejects/")) }} || batch_id || '.parquet'
-    from {{ ref("stg_lake__batches") }}
-    where rejected_count > 0
-    {% if is_incremental() -%} and build_id = {{ quoted(build_id()) }} {%- endif %}
-    order by batch_id
-{%- endset %}
+{%- set is_new = " and build_id = " ~ quoted(build_id()) if is_incremental() else "" %}
 {%- set lineage = source("lake", "rejects") %}
 
 with source as (
 
-    select * from {{ read_files([lake_path("schema/rejects.parquet")] + (column_values(rejecting_batches) | list)) }}
+    select * from {{ read_files(reject_files('rejected_count > 0' ~ is_new)) }}
 
 ),
 

@@ -1,5 +1,5 @@
 {%- set columns = {
-    "provider": "varchar", "model": "varchar", "event_type": "varchar", "price_provider": "varchar",
+    "provider": "varchar", "model": "varchar", "event_type": "varchar", "may_be_batch": "boolean", "price_provider": "varchar",
     "price_model": "varchar", "is_own": "boolean"
 } %}
 
@@ -17,6 +17,7 @@ renamed as (
         event_type,
         price_provider,
         price_model,
+        may_be_batch,
         is_own
     from source
 

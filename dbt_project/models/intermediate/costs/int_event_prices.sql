@@ -23,9 +23,37 @@ public_prices as (
 names as (
 
     select
-        *,
+        provider,
+        model,
+        event_type,
+        price_provider,
+        price_model,
+        is_own,
+        bool_or(may_be_batch) as may_be_batch,
         row_number() over (order by provider, model, event_type) as name_number
     from event_names
+    group by
+        provider,
+        model,
+        event_type,
+        price_provider,
+        price_model,
+        is_own
+
+),
+
+requests as (
+
+    select
+        name_number,
+        false as is_batch
+    from names
+    union all
+    select
+        name_number,
+        true as is_batch
+    from names
+    where may_be_batch
 
 ),
 
@@ -77,7 +105,7 @@ public_candidates as (
         public_prices.valid_from,
         public_prices.valid_to
     from names
-    cross join (values (false), (true)) as requests (is_batch)
+    inner join requests on names.name_number = requests.name_number
     inner join public_prices
         on
             names.price_provider = public_prices.provider
@@ -189,7 +217,7 @@ sheets as (
         home_sheets.request_price,
         home_sheets.quantity_price
     from home_sheets
-    cross join (values (false), (true)) as requests (is_batch)
+    inner join requests on home_sheets.name_number = requests.name_number
     union all
     select
         name_number,

@@ -32,9 +32,9 @@ overrides_in_force as (
     select
         periods.period_number,
         plan_charges.charge_number,
-        overrides.included,
         overrides.is_unlimited,
-        overrides.unit_amount,
+        {{ scaled("overrides.included") }} as included_count,
+        {{ scaled("overrides.unit_amount") }} as unit_count,
         true as is_current
     from periods
     inner join overrides
@@ -61,16 +61,13 @@ allowances as (
         plan_charges.reset,
         case
             when overrides_in_force.is_unlimited then null
-            else coalesce(overrides_in_force.included, plan_charges.included)
-        end as included_quantity,
+            else coalesce(overrides_in_force.included_count, plan_charges.included_count)
+        end as included_count,
         case
-            when overrides_in_force.included > plan_charges.included
-                then overrides_in_force.included - plan_charges.included
-        end as capacity_quantity,
-        overrides_in_force.unit_amount as override_unit_amount,
-        case
-            when overrides_in_force.period_number is null then plan_charges.included_count
-        end as plan_included_count,
+            when overrides_in_force.included_count > plan_charges.included_count
+                then overrides_in_force.included_count - plan_charges.included_count
+        end as capacity_count,
+        overrides_in_force.unit_count as override_unit_count,
         plan_charges.prorate_included and assignments.share_days < assignments.share_base as is_prorated,
         assignments.is_current
     from assignments
@@ -92,12 +89,11 @@ prorated as (
         meter_number,
         reset,
         case
-            when is_prorated then {{ exact_ratio("included_quantity", "share_days", "share_base") }}
-            else included_quantity
-        end as included_quantity,
-        case when not is_prorated then plan_included_count end as plan_included_count,
-        capacity_quantity,
-        override_unit_amount,
+            when is_prorated then {{ count_share("included_count", "share_days", "share_base") }}
+            else included_count
+        end as included_count,
+        capacity_count,
+        override_unit_count,
         is_current
     from allowances
 
@@ -111,10 +107,10 @@ final as (
         charge_number,
         meter_number,
         reset,
-        included_quantity,
-        coalesce(plan_included_count, {{ scaled("included_quantity") }}) as included_count,
-        capacity_quantity,
-        override_unit_amount,
+        included_count,
+        {{ unscaled("included_count") }} as included_quantity,
+        capacity_count,
+        override_unit_count,
         is_current
     from prorated
 

@@ -1,5 +1,5 @@
-{#- Usage against allowance, per charge of an assignment. Without usage the quantity is 0; a quantity beyond its type is
-    null and so is what depends on it. -#}
+{#- Usage against allowance, per charge of an assignment, counted in 10^-12. Without usage the quantity is 0; a quantity
+    beyond its type is null and so is what depends on it. -#}
 
 with assigned_charges as (
 
@@ -20,10 +20,6 @@ windowed as (
         assigned_charges.period_number,
         assigned_charges.charge_number,
         max(usage.quantity_count) as peak_count,
-        case
-            when count(*) = count(usage.quantity)
-                then sum(greatest(usage.quantity - assigned_charges.included_quantity, 0))
-        end as overage_quantity,
         sum(greatest(usage.quantity_count - assigned_charges.included_count, 0)) as overage_count
     from assigned_charges
     inner join usage
@@ -45,12 +41,10 @@ measured as (
         assigned_charges.plan_number,
         assigned_charges.charge_number,
         assigned_charges.reset,
-        assigned_charges.included_quantity,
         assigned_charges.included_count,
-        assigned_charges.capacity_quantity,
-        assigned_charges.override_unit_amount,
+        assigned_charges.capacity_count,
+        assigned_charges.override_unit_count,
         assigned_charges.is_current,
-        case when usage.period_number is null then 0 else usage.quantity end as quantity,
         case when usage.period_number is null then 0 else usage.quantity_count end as quantity_count,
         usage.cost_usd
     from assigned_charges
@@ -68,30 +62,21 @@ final as (
         measured.period_number,
         measured.plan_number,
         measured.charge_number,
-        measured.quantity,
         measured.quantity_count,
         case
             when measured.reset = 'cycle' then measured.quantity_count
             when windowed.period_number is null then 0
             else windowed.peak_count
         end as peak_count,
-        measured.included_quantity,
         measured.included_count,
-        measured.capacity_quantity,
-        cast(
-            case
-                when measured.included_quantity is null then 0
-                when measured.quantity is null then null
-                when measured.reset = 'cycle' then greatest(measured.quantity - measured.included_quantity, 0)
-                else coalesce(windowed.overage_quantity, 0)
-            end as decimal(38, 12)
-        ) as overage_quantity,
+        measured.capacity_count,
         case
-            when measured.included_quantity is null then 0
+            when measured.included_count is null then 0
+            when measured.quantity_count is null then null
             when measured.reset = 'cycle' then greatest(measured.quantity_count - measured.included_count, 0)
             else coalesce(windowed.overage_count, 0)
         end as overage_count,
-        measured.override_unit_amount,
+        measured.override_unit_count,
         measured.cost_usd,
         measured.is_current
     from measured

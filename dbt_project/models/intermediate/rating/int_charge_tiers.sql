@@ -1,4 +1,5 @@
-{#- Tiers with what is below them, so that a graduated amount needs the last tier entered and no sum over tiers. -#}
+{#- Tiers with what is below them, so that a graduated amount needs the last tier entered and no sum over tiers. Counted
+    like int_plan_charges; amount_below is a count of 10^-24. -#}
 
 with charge_tiers as (
 
@@ -12,21 +13,14 @@ plan_charges as (
 
 ),
 
-bounds as (
+counted as (
 
     select
         plan_charges.charge_number,
         charge_tiers.tier_number,
-        charge_tiers.up_to,
-        charge_tiers.unit_amount,
-        charge_tiers.flat_amount,
-        coalesce(
-            lag(charge_tiers.up_to) over (
-                partition by plan_charges.charge_number
-                order by charge_tiers.tier_number
-            ),
-            0
-        ) as tier_from
+        {{ scaled("charge_tiers.up_to") }} as up_to_count,
+        {{ scaled("charge_tiers.unit_amount") }} as unit_count,
+        {{ scaled("charge_tiers.flat_amount") }} as flat_count
     from charge_tiers
     inner join plan_charges
         on
@@ -36,20 +30,30 @@ bounds as (
 
 ),
 
-{# A tier worth more than 10^12 counts as beyond the type, so that no sum of tiers can be. #}
+bounds as (
+
+    select
+        charge_number,
+        tier_number,
+        up_to_count,
+        unit_count,
+        flat_count,
+        coalesce(lag(up_to_count) over (partition by charge_number order by tier_number), 0) as from_count
+    from counted
+
+),
+
 full_tiers as (
 
     select
         charge_number,
         tier_number,
-        tier_from,
-        up_to,
-        unit_amount,
-        flat_amount,
-        {{ attempt(
-            "cast(" ~ volume_amount("(up_to - tier_from)", "unit_amount", "flat_amount") ~ " as decimal(36, 24))",
-            "up_to"
-        ) }} as full_amount
+        from_count,
+        up_to_count,
+        unit_count,
+        flat_count,
+        {{ attempt(volume_amount("(up_to_count - from_count)", "unit_count", "flat_count"), "up_to_count") }}
+            as full_amount
     from bounds
 
 ),
@@ -59,12 +63,13 @@ summed as (
     select
         charge_number,
         tier_number,
-        tier_from,
-        up_to,
-        unit_amount,
-        flat_amount,
-        coalesce(sum(full_amount) over below, 0) as amount_below,
-        count(full_amount) over below = count(*) over below as is_known
+        from_count,
+        up_to_count,
+        unit_count,
+        flat_count,
+        coalesce(sum(full_amount) filter (where {{ is_within_type("full_amount") }}) over below, 0) as amount_below,
+        count(*) over below = count(full_amount) filter (where {{ is_within_type("full_amount") }}) over below
+            as is_known
     from full_tiers
     window below as (
         partition by charge_number
@@ -79,12 +84,11 @@ final as (
     select
         charge_number,
         tier_number,
-        tier_from,
-        up_to,
-        coalesce(up_to, cast(99999999999999999999999999 as decimal(38, 12))) as tier_to,
-        unit_amount,
-        flat_amount,
-        case when is_known then cast(amount_below as decimal(38, 24)) end as amount_below
+        from_count,
+        coalesce(up_to_count, cast('99999999999999999999999999999999999999' as hugeint)) as up_to_count,
+        unit_count,
+        flat_count,
+        case when is_known then cast(amount_below as hugeint) end as amount_below
     from summed
 
 )

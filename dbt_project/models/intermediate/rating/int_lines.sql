@@ -1,5 +1,6 @@
-{#- Every line of every assignment, with its share of the cycle and its one rounding. Lines of exactly 0 are left out
-    unless they are asked for; a line that only rounds to 0 stays. A null amount is a fault, not a line. -#}
+{#- Every line of every assignment, with its share of the cycle and its one rounding; amounts are counts of 10^-24. Lines
+    of exactly 0 are left out unless they are asked for; a line that only rounds to 0 stays. A null amount is a fault,
+    not a line. -#}
 
 with assignments as (
 
@@ -22,7 +23,7 @@ plan_charges as (
 capacities as (
 
     select * from {{ ref('int_billable_quantities') }}
-    where capacity_quantity is not null
+    where capacity_count is not null
 
 ),
 
@@ -40,8 +41,8 @@ parts as (
         assignments.plan_number,
         'price' as line_type,
         cast(null as integer) as charge_number,
-        cast(1 as decimal(38, 12)) as quantity,
-        {{ attempt("cast(plan_versions.price as decimal(38, 24))", "plan_versions.price") }} as full_amount,
+        cast(1000000000000 as hugeint) as quantity_count,
+        {{ attempt(flat_amount("plan_versions.price_count"), "plan_versions.price_count") }} as full_amount,
         true as is_shared,
         false as invoice_zero
     from assignments
@@ -52,90 +53,70 @@ parts as (
         capacities.plan_number,
         'capacity' as line_type,
         capacities.charge_number,
-        capacities.capacity_quantity as quantity,
+        capacities.capacity_count as quantity_count,
         {{ attempt(
-            exact_product("capacities.capacity_quantity", "plan_charges.capacity_unit_amount"),
-            "capacities.capacity_quantity"
+            per_unit_amount("capacities.capacity_count", "plan_charges.capacity_unit_count"),
+            "capacities.capacity_count"
         ) }} as full_amount,
         true as is_shared,
         false as invoice_zero
     from capacities
     inner join plan_charges on capacities.charge_number = plan_charges.charge_number
-    where plan_charges.capacity_unit_amount is not null
+    where plan_charges.capacity_unit_count is not null
     union all
     select
-        charges.period_number,
-        charges.plan_number,
+        period_number,
+        plan_number,
         'usage' as line_type,
-        charges.charge_number,
-        charges.overage_quantity as quantity,
-        charges.full_amount,
-        plan_charges.is_level as is_shared,
-        charges.invoice_zero
+        charge_number,
+        overage_count as quantity_count,
+        full_amount,
+        is_level as is_shared,
+        invoice_zero
     from charges
-    inner join plan_charges on charges.charge_number = plan_charges.charge_number
 
 ),
 
-counted as (
+shared as (
 
     select
         parts.period_number,
         parts.plan_number,
         parts.line_type,
         parts.charge_number,
-        parts.quantity,
-        parts.full_amount,
-        assignments.share_days,
-        assignments.share_base,
+        parts.quantity_count,
         case
             when parts.is_shared and assignments.share_days < assignments.share_base
-                then {{ scaled_product("parts.full_amount") }}
-        end as shared_count,
+                then {{ amount_share("parts.full_amount", "assignments.share_days", "assignments.share_base") }}
+            else parts.full_amount
+        end as amount,
+        parts.full_amount != 0 or parts.invoice_zero or parts.full_amount is null as is_kept,
         assignments.is_current
     from parts
     inner join assignments
         on
             parts.period_number = assignments.period_number
             and parts.plan_number = assignments.plan_number
-    where
-        parts.full_amount is null
-        or parts.full_amount != 0
-        or parts.invoice_zero
-
-),
-
-exact as (
-
-    select
-        period_number,
-        plan_number,
-        line_type,
-        charge_number,
-        quantity,
-        case
-            when shared_count is not null then {{ exact_share("shared_count", "share_days", "share_base") }}
-            else full_amount
-        end as exact_amount,
-        is_current
-    from counted
 
 ),
 
 final as (
 
     select
-        exact.period_number,
-        exact.plan_number,
-        exact.line_type,
-        exact.charge_number,
-        exact.quantity,
-        exact.exact_amount,
-        {{ attempt(to_minor("exact.exact_amount", "plan_versions.minor_factor"), "exact.exact_amount") }}
-            as amount_minor,
-        exact.is_current
-    from exact
-    inner join plan_versions on exact.plan_number = plan_versions.plan_number
+        shared.period_number,
+        shared.plan_number,
+        shared.line_type,
+        shared.charge_number,
+        shared.quantity_count,
+        case when {{ is_within_type("shared.amount") }} then shared.amount end as amount,
+        case
+            when {{ is_within_type("shared.amount") }}
+                then {{ to_minor("shared.amount", "plan_versions.minor_half") }}
+        end as amount_minor,
+        shared.is_current
+    from shared
+    inner join plan_versions on shared.plan_number = plan_versions.plan_number
+    where shared.is_kept
 
 )
 

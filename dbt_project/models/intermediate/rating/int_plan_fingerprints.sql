@@ -42,7 +42,7 @@ tier_hashes as (
     select
         charge_number,
         string_agg(
-            {{ fingerprint(["up_to", "unit_amount", "flat_amount"]) }}, ',' order by tier_number
+            {{ fingerprint(["up_to_count", "unit_count", "flat_count"]) }}, ',' order by tier_number
         ) as tiers
     from charge_tiers
     group by charge_number

@@ -15,7 +15,7 @@ billable_quantities as (
     select * from {{ ref('int_billable_quantities') }}
     where
         is_current
-        and quantity is null
+        and quantity_count is null
 
 ),
 
@@ -62,7 +62,7 @@ faults as (
             and plan_charges.meter_number = usage.meter_number
     where
         lines.amount_minor is null
-        and lines.quantity is not null
+        and lines.quantity_count is not null
 
 ),
 

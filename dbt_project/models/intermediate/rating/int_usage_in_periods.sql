@@ -56,7 +56,6 @@ final as (
         period_number,
         meter_number,
         reset,
-        quantity,
         {{ scaled("quantity") }} as quantity_count,
         cost_usd,
         window_start

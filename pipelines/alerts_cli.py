@@ -1,0 +1,140 @@
+"""What ``meterhouse alerts`` does: show the ledger's alerts, and mark them as read.
+
+Options and their help belong to ``pipelines.cli``; raising alerts to ``pipelines.alerts``.
+"""
+
+import csv
+import getpass
+import json
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Final, TextIO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipelines.errors import ConfigurationError
+from pipelines.ledger import RaisedAlert, open_ledger
+from pipelines.ledger.schema import plain
+from pipelines.settings import Settings
+
+ALL: Final = "all"
+"""In place of ids: every alert."""
+_STYLES = {"critical": "red", "warning": "yellow"}
+_FIELDS = (
+    "alert_id",
+    "customer_id",
+    "kind",
+    "meter_id",
+    "threshold",
+    "observed",
+    "limit_value",
+    "severity",
+    "period_start",
+    "triggered_on",
+    "message",
+)
+
+
+def show_alerts(
+    settings: Settings,
+    output: TextIO,
+    output_format: str = "table",
+    customer_id: str | None = None,
+    *,
+    is_unread_only: bool = False,
+) -> None:
+    """Write the alerts, newest day first. Numbers and instants of JSON and CSV are texts, exact.
+
+    :param output_format: table, json or csv.
+    :raises ConfigurationError: another format.
+    """
+    write = _WRITERS.get(output_format)
+    if write is None:
+        raise ConfigurationError(
+            f"{output_format!r} is not a format", where="--format", remedy=f"write {', '.join(_WRITERS)}"
+        )
+    with open_ledger(settings.home) as ledger:
+        alerts = ledger.alerts(customer_id, is_unread_only)
+    write(alerts, output)
+
+
+def mark_alerts_read(settings: Settings, alert_ids: Sequence[str]) -> int:
+    """Mark alerts as read; how many were unread until now.
+
+    :param alert_ids: ids, or the word all.
+    :raises MeterhouseError: an id that the ledger does not have; nothing is marked.
+    """
+    wanted = None if list(alert_ids) == [ALL] else alert_ids
+    with open_ledger(settings.home) as ledger:
+        return len(ledger.mark_read(wanted, settings.now(), _user()))
+
+
+def _user() -> str | None:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return None  # a container's user may have no name
+
+
+def _write_table(alerts: Sequence[RaisedAlert], output: TextIO) -> None:
+    console = Console(file=output, highlight=False)
+    if not alerts:
+        console.print("No alerts.")
+        return
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("Day", "Severity", "Customer", "What", "Read", "Alert"):
+        table.add_column(name, overflow="fold", no_wrap=name in {"Day", "Severity", "Read"})
+    for raised in alerts:
+        alert = raised.alert
+        table.add_row(
+            alert.triggered_on.isoformat(),
+            Text(alert.severity, style=_STYLES.get(alert.severity, "")),
+            Text(alert.customer_id),
+            Text(alert.message),
+            "no" if raised.read_at is None else raised.read_at.date().isoformat(),
+            alert.alert_id,
+        )
+    console.print(table)
+    unread = sum(raised.read_at is None for raised in alerts)
+    alert_word = "alert" if len(alerts) == 1 else "alerts"
+    console.print(f"{len(alerts):,} {alert_word}, {unread:,} unread.")
+
+
+def _write_json(alerts: Sequence[RaisedAlert], output: TextIO) -> None:
+    json.dump([_record(raised) for raised in alerts], output, ensure_ascii=False, indent=2)
+    output.write("\n")
+
+
+def _write_csv(alerts: Sequence[RaisedAlert], output: TextIO) -> None:
+    writer = csv.writer(output, lineterminator="\n")
+    writer.writerow([*_FIELDS, "raised_at", "is_read", "read_at", "read_by"])
+    for raised in alerts:
+        values = _record(raised).values()
+        writer.writerow([str(value).lower() if isinstance(value, bool) else value for value in values])
+
+
+def _record(raised: RaisedAlert) -> dict[str, str | bool | None]:
+    record: dict[str, str | bool | None] = {name: _text(getattr(raised.alert, name)) for name in _FIELDS}
+    return record | {
+        "raised_at": _text(raised.raised_at),
+        "is_read": raised.read_at is not None,
+        "read_at": _text(raised.read_at),
+        "read_by": raised.read_by,
+    }
+
+
+def _text(value: str | Decimal | date | datetime | None) -> str | None:
+    if isinstance(value, Decimal):
+        return plain(value)
+    return value.isoformat() if isinstance(value, date) else value
+
+
+_WRITERS: Final[dict[str, Callable[[Sequence[RaisedAlert], TextIO], None]]] = {
+    "table": _write_table,
+    "json": _write_json,
+    "csv": _write_csv,
+}
