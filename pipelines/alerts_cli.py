@@ -86,7 +86,7 @@ def _write_table(alerts: Sequence[RaisedAlert], output: TextIO) -> None:
         console.print("No alerts.")
         return
     table = Table(box=box.SIMPLE_HEAD)
-    for name in ("Day", "Severity", "Customer", "What", "Read", "Alert"):
+    for name in ("Day", "Severity", "Customer", "Read", "What, and its id"):
         table.add_column(name, overflow="fold", no_wrap=name in {"Day", "Severity", "Read"})
     for raised in alerts:
         alert = raised.alert
@@ -94,9 +94,9 @@ def _write_table(alerts: Sequence[RaisedAlert], output: TextIO) -> None:
             alert.triggered_on.isoformat(),
             Text(alert.severity, style=_STYLES.get(alert.severity, "")),
             Text(alert.customer_id),
-            Text(alert.message),
             "no" if raised.read_at is None else raised.read_at.date().isoformat(),
-            alert.alert_id,
+            # Under the words, an id stays in one piece on a narrow terminal too.
+            Text.assemble(alert.message, "\n", (alert.alert_id, "dim")),
         )
     console.print(table)
     unread = sum(raised.read_at is None for raised in alerts)

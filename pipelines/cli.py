@@ -192,6 +192,46 @@ def check(home: HomeOption = None, as_of: AsOfOption = None, debug: DebugOption 
     typer.echo("Lake: every row read is accepted, duplicate or rejected.")
 
 
+@app.command(
+    epilog="Examples: `meterhouse alerts --unread` · `meterhouse alerts --mark-read all`"
+    " · `meterhouse alerts --format json`"
+)
+def alerts(  # noqa: PLR0917
+    more_ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID]...", help="Further ids for --mark-read.", show_default=False),
+    ] = None,
+    mark_read: Annotated[
+        str | None,
+        typer.Option("--mark-read", metavar="ID...|all", help="Mark these as read instead of showing them."),
+    ] = None,
+    customer: Annotated[
+        str | None, typer.Option("--customer", metavar="ID", help="Only this customer's.")
+    ] = None,
+    unread: Annotated[bool, typer.Option("--unread", help="Only those that nobody has read.")] = False,
+    output_format: Annotated[
+        str, typer.Option("--format", metavar="table|json|csv", help="How to write them.")
+    ] = "table",
+    home: HomeOption = None,
+    as_of: AsOfOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Show the alerts that were raised, newest day first, or mark them as read."""
+    from pipelines.alerts_cli import mark_alerts_read, show_alerts
+
+    settings = _settings(home, as_of)
+    _need_home(settings)
+    if mark_read is not None:
+        count = mark_alerts_read(settings, [mark_read, *(more_ids or [])])
+        typer.echo(f"Marked {count:,} {'alert' if count == 1 else 'alerts'} as read.")
+        return
+    if more_ids:
+        raise ConfigurationError(
+            f"{more_ids[0]!r} is not expected here", where="alerts", remedy="write --mark-read before the ids"
+        )
+    show_alerts(settings, sys.stdout, output_format, customer, is_unread_only=unread)
+
+
 @app.command(epilog="Example: `meterhouse ui --port 3001`, then open http://127.0.0.1:3001")
 def ui(
     port: Annotated[

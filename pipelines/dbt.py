@@ -136,7 +136,7 @@ def build(
                 on_progress(done, total, message.data.node_info.node_name)
 
     with _environment(_variables(home, settings)):
-        outcome = _invoke(["build"], home, [receive])
+        outcome = _invoke(["build", "--exclude-resource-type=unit_test"], home, [receive])
     if outcome.result is None:
         raise MeterhouseError(
             f"dbt could not build: {outcome.exception}",

@@ -7,6 +7,7 @@ import dagster as dg
 
 from pipelines import dbt
 from pipelines.assets import lake
+from pipelines.assets.alerts import raised_alerts
 from pipelines.assets.serving import exposures, published_asset
 from pipelines.assets.warehouse import warehouse_asset
 from pipelines.jobs import automation_for
@@ -39,6 +40,7 @@ def build_definitions(
             *(asset for asset in lake.assets if not isinstance(asset, dg.AssetChecksDefinition)),
             warehouse_asset(manifest, partitions),
             published_asset(manifest),
+            raised_alerts,
             *exposures(manifest),
         ],
         asset_checks=[asset for asset in lake.assets if isinstance(asset, dg.AssetChecksDefinition)],

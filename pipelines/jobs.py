@@ -10,6 +10,7 @@ from dagster import JobDefinition
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from pipelines import dbt
+from pipelines.assets.alerts import RAISED
 from pipelines.assets.lake import ACCOUNTS, BATCHES, CATALOG, EVENTS, PRICES, REJECTS
 from pipelines.assets.serving import PUBLISHED
 from pipelines.assets.warehouse import model_grain
@@ -51,7 +52,8 @@ def automation_for(home: Home, manifest: dbt.Manifest) -> Automation:
     lake = [CATALOG, ACCOUNTS, EVENTS, REJECTS, BATCHES, PRICES]
     main = dg.define_asset_job(
         MAIN_JOB,
-        dg.AssetSelection.assets(*lake, *models_of(None), PUBLISHED) | dg.AssetSelection.all_asset_checks(),
+        dg.AssetSelection.assets(*lake, *models_of(None), PUBLISHED, RAISED)
+        | dg.AssetSelection.all_asset_checks(),
         description="Read new files, rebuild what they touch, check, publish.",
     )
     rebuild_day = dg.define_asset_job(

@@ -1,17 +1,20 @@
 """What tests of several folders share: running the command line, and homes to run it on."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 NOW = "2026-04-01T00:00:00Z"
+PROJECT = Path(__file__).parents[1] / "dbt_project"
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +52,19 @@ def _finished_home(tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> Path:
 def finished_home(_finished_home: Path, tmp_path: Path) -> Path:
     """A home after a run over 2,000 simulated records, as of NOW; each test has its own copy."""
     return shutil.copytree(_finished_home, tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The parsed dbt project, for tests over its structure."""
+    from dbt.cli.main import dbtRunner
+
+    target = tmp_path_factory.mktemp("manifest")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("METERHOUSE_WAREHOUSE_FILE", str(target / "unused.duckdb"))
+        result = dbtRunner().invoke(
+            ["parse", "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", str(target),
+             "--log-path", str(target), "--quiet"]
+        )  # fmt: skip
+    assert result.success, result.exception
+    return json.loads((target / "manifest.json").read_text())

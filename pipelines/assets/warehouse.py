@@ -100,6 +100,7 @@ def warehouse_asset(manifest: dbt.Manifest, partitions: Partitions) -> dg.Assets
 def _build(context: dg.AssetExecutionContext, session: Session, manifest: dbt.Manifest) -> dbt.BuildResult:
     home = session.settings.home
     settings = session.dbt_settings(_rebuild(context, manifest))
+    _export_ledger(session)
     # Tables that other models made may not fit these; everything in them can be computed again.
     from_nothing = session.starts_over or build.built_with(home) != settings.code_version
     build.begin_build(home, from_nothing=from_nothing)
@@ -111,6 +112,17 @@ def _build(context: dg.AssetExecutionContext, session: Session, manifest: dbt.Ma
             raise
     session.warnings += [str(warning) for warning in result.warnings]
     return result
+
+
+def _export_ledger(session: Session) -> None:
+    """What the ledger says now, for dbt; the last export serves where the ledger is out of reach."""
+    from pipelines.ledger import open_ledger
+
+    try:
+        with open_ledger(session.settings.home) as ledger:
+            ledger.export()
+    except MeterhouseError as error:
+        session.warnings.append(f"the ledger is out of reach, its last export is used: {error}")
 
 
 def _rebuild(context: dg.AssetExecutionContext, manifest: dbt.Manifest) -> dict[str, Any]:

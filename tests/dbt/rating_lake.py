@@ -55,8 +55,8 @@ ACCOUNTS = {
     "files": FILES,
 }
 EVENTS = """event_id varchar, customer_id varchar, event_type varchar, occurred_at timestamptz,
-    revision bigint, is_void boolean, quantity decimal(28, 6), user_id varchar, resource varchar, provider varchar,
-    model varchar, input_tokens bigint, output_tokens bigint, cached_input_tokens bigint,
+    revision bigint, is_void boolean, quantity decimal(28, 6), user_id varchar, resource varchar,
+    provider varchar, model varchar, input_tokens bigint, output_tokens bigint, cached_input_tokens bigint,
     cost_usd decimal(28, 12), properties varchar, ingested_at timestamptz, batch_id varchar,
     source_file varchar, source_row bigint, payload_hash varchar"""
 REJECTS = "batch_id varchar, source_file varchar, source_row bigint, reason varchar, raw_record varchar"

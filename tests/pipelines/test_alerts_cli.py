@@ -8,16 +8,20 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import pytest
 from servers import Receiver
 
 from pipelines.alerts import found_alerts, raise_new_alerts
 from pipelines.alerts_cli import mark_alerts_read, show_alerts
+from pipelines.assets.alerts import RAISED, raised_alerts
+from pipelines.catalog import copy_product
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
 from pipelines.ledger import export_folder, open_ledger
 from pipelines.notify import RetryPolicy
+from pipelines.session import Session
 from pipelines.settings import Settings
 
 # Apprise looks for a module of the standard library that later Pythons do not have.
@@ -146,6 +150,14 @@ def test_the_table_shows_newest_first_and_takes_words_as_they_are(home):
     assert "2 alerts, 2 unread." in text
 
 
+def test_an_id_stays_in_one_piece_on_a_narrow_terminal(home, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    alert_id = "alert_0123456789abcdef01234567"
+    build(home, (alert_id, *USAGE[1:]))
+    raise_new_alerts(home, ENTRIES, NOW)
+    assert alert_id in shown(home)
+
+
 def test_without_alerts_it_says_so(home):
     assert shown(home).strip() == "No alerts."
     assert json.loads(shown(home, "json")) == []
@@ -205,3 +217,25 @@ def test_an_unknown_id_marks_nothing(home):
 def test_another_format_is_a_wrong_argument(home):
     with pytest.raises(ConfigurationError, match="--format"):
         shown(home, "xml")
+
+
+def test_the_asset_raises_and_says_how_many(home):
+    copy_product(home, "coachos")
+    metadata = materialize(home).asset_materializations_for_node(RAISED.to_python_identifier())[0].metadata
+    assert metadata["new_alerts"].value == 2
+    with open_ledger(home) as ledger:
+        assert {raised.raised_at for raised in ledger.alerts()} == {NOW}, "the run's clock"
+
+
+def test_a_ledger_out_of_order_is_a_warning_of_the_run(home):
+    copy_product(home, "coachos")
+    (home.ledger / "ledger.sqlite").write_text("this is no database")
+    session = Session(Settings(home, NOW))
+    assert materialize(home, session).success
+    assert "wait for the next run" in session.warnings[0]
+
+
+def materialize(home: Home, session: Session | None = None) -> dg.ExecuteInProcessResult:
+    with dg.DagsterInstance.ephemeral() as instance:
+        resources = {"session": session or Session(Settings(home, NOW))}
+        return dg.materialize([raised_alerts], resources=resources, instance=instance)

@@ -126,6 +126,8 @@ final as (
             when
                 previous_build.catalog_version = current_build.catalog_version
                 and previous_build.accounts_version = current_build.accounts_version
+                and previous_build.meters_version = current_build.meters_version
+                and previous_build.prices_version = current_build.prices_version
                 then 'touched'
             else 'all'
         end as coverage_scope,

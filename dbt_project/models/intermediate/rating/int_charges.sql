@@ -1,5 +1,5 @@
-{#- The exact amount of each overage before share and rounding (contract section 5, rules 6, 7 and 11), counted in 10^-24.
-    Null where it is beyond the type, or where cost_plus knows no cost. -#}
+{#- The exact amount of each overage before share and rounding (contract section 5, rules 6, 7 and 11), counted in
+    10^-24. Null where it is beyond the type, or where cost_plus knows no cost. -#}
 
 with billable_quantities as (
 

@@ -1,5 +1,5 @@
-{#- Every line of every assignment, with its share of the cycle and its one rounding; amounts are counts of 10^-24. Lines
-    of exactly 0 are left out unless they are asked for; a line that only rounds to 0 stays. A null amount is a fault,
+{#- Every line of every assignment, with its share of the cycle and its one rounding; amounts are counts of 10^-24.
+    Lines of exactly 0 are left out unless they are asked for; a line that only rounds to 0 stays. A null amount is a fault,
     not a line. -#}
 
 with assignments as (

@@ -1,5 +1,5 @@
-{#- Plans with what rating needs beside them: minor_half is half a minor unit of the currency counted in 10^-24, price_count
-    the price counted in 10^-12. -#}
+{#- Plans with what rating needs beside them: minor_half is half a minor unit of the currency counted in 10^-24,
+    price_count the price counted in 10^-12. -#}
 
 with plans as (
 
