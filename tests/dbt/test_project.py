@@ -84,6 +84,7 @@ def test_every_key_is_tested(manifest: dict[str, Any], kinds: tuple[str, ...]) -
 def test_contract_marts_exist(manifest: dict[str, Any]) -> None:
     promised = {
         "customers", "plans", "meters", "subscriptions", "daily_usage", "monthly_usage", "overages", "invoice_lines",
-        "invoices", "cost_per_request", "unbilled_usage", "ingest_batches", "rejected_events", "plan_comparisons",
+        "invoices", "cost_per_request", "unbilled_usage", "ingest_batches", "rejected_events", "plan_comparisons", "customer_margins",
+        "usage_projections", "budget_alerts",
     }  # fmt: skip
     assert promised <= {node["name"] for node in models(manifest) if layer(node) in ("marts", "actions")}

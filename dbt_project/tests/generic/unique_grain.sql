@@ -1,4 +1,4 @@
-{#- The documented grain is the key: no two rows share these columns. Nulls count as equal, unlike in a unique index. -#}
+{#- The documented grain is the key: no two rows share these columns. Nulls count as equal here. -#}
 {% test unique_grain(model, columns) %}
 
 select
