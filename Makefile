@@ -39,7 +39,7 @@ ui: setup ## Open Dagster's web interface on the home
 	$(BIN)/meterhouse ui
 
 test: setup lint ## Check style, types and SQL, then run all tests
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 lint: setup ## Check style, types and SQL
 	$(BIN)/ruff check .

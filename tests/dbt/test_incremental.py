@@ -21,7 +21,8 @@ from pipelines.home import Home
 from pipelines.ingest import ingest_inbox
 from pipelines.simulate import simulate_usage
 
-pytestmark = pytest.mark.slow
+# Ten whole builds; on a busy machine they take longer than other tests may.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 UNTIL = date(2026, 9, 20)
 
@@ -137,7 +138,7 @@ def test_incremental_equals_full(world: Callable[..., None]) -> None:
         + event("c2", occurred_at="2026-08-31T23:30:00Z", quantity="250", user_id="ada", cost_usd="0.50")
         + event("c3", occurred_at="2026-08-05T12:00:00Z", quantity="40", customer_id="kestrel")
     )
-    world("late readings", "2026-09-22T06:00:00Z")
+    world("late readings", "2026-09-22T06:00:00Z", compare=False)
 
     (home.inbox / "corrections_2.jsonl").write_text(
         event("c2", revision=1, occurred_at="2026-09-01T00:30:00Z", quantity="250", customer_id="northwind")
@@ -173,17 +174,17 @@ def test_incremental_equals_full(world: Callable[..., None]) -> None:
 
     edit_csv(home.accounts / "customers.csv", move_customers)
     edit_csv(home.accounts / "subscriptions.csv", move_subscriptions)
-    world("accounts edited", "2026-09-23T07:00:00Z", compare=False)
-
     plans = home.catalog / "plans.yml"
     plans.write_text(plans.read_text().replace('included: "100"', 'included: "90"', 1))
-    world("an allowance edited", "2026-09-23T08:00:00Z")
+    world("accounts and an allowance edited", "2026-09-23T08:00:00Z")
 
     meters = home.catalog / "meters.yml"
     text = meters.read_text()
     assert "event_types: [web_scraping]" in text
     meters.write_text(text.replace("event_types: [web_scraping]", "event_types: [web_scraping, storage]", 1))
-    world("a meter fed by one more event type", "2026-09-23T09:00:00Z", compare=False)
-
-    world("the clock in the next month", "2026-10-02T06:00:00Z")
+    world(
+        "a meter fed by one more event type, the clock in the next month",
+        "2026-10-02T06:00:00Z",
+        compare=False,
+    )
     world("the clock back again", "2026-09-15T06:00:00Z")
