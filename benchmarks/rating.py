@@ -102,7 +102,7 @@ def generate(path: Path, customers: int, meters: int, cycles: int) -> Home:
 def measure(home: Home, customers: int, meters: int, cycles: int) -> Result:
     """Build what rating reads, then rate all that ``generate`` wrote; the home's warehouse is replaced."""
     as_of = FIRST_DAY + timedelta(days=cycles * 30 - 1)
-    home.building_file.unlink(missing_ok=True)
+    home.warehouse_file.unlink(missing_ok=True)
     _dbt(home, as_of, f"+{RATING.replace(' ', ' +')}", exclude=RATING)
     started = time.perf_counter()
     _dbt(home, as_of, "int_build_scope")
@@ -110,7 +110,7 @@ def measure(home: Home, customers: int, meters: int, cycles: int) -> Result:
     started = time.perf_counter()
     _dbt(home, as_of, RATING)
     seconds = time.perf_counter() - started - startup
-    with duckdb.connect(str(home.building_file), read_only=True) as connection:
+    with duckdb.connect(str(home.warehouse_file), read_only=True) as connection:
         rated = connection.execute("select count(*) from int_billable_quantities").fetchone() or (0,)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
     return Result(customers, meters, cycles, rated[0], seconds, startup, peak)
@@ -120,7 +120,7 @@ def _dbt(home: Home, as_of: date, select: str, exclude: str = "") -> None:
     configuration = load_configuration(home)
     settings = {
         "METERHOUSE_HOME": str(home.root),
-        "METERHOUSE_WAREHOUSE_FILE": str(home.building_file),
+        "METERHOUSE_WAREHOUSE_FILE": str(home.warehouse_file),
         "METERHOUSE_AS_OF": f"{as_of}T00:00:00+00:00",
         "METERHOUSE_BUILD_ID": "benchmark",
         "METERHOUSE_CATALOG_VERSION": configuration.catalog_version,

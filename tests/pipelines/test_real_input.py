@@ -1,10 +1,12 @@
 """Real traces through sources.yml. They are no part of the project; without them these tests skip."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
 import pytest
+import yaml
 from ingest_homes import events, ingest, put
 
 from pipelines.home import Home
@@ -101,3 +103,58 @@ def test_apache_log_without_line_numbers_has_nineteen_exact_duplicates(home, tmp
         )
     (batch,) = ingest(home, [{**APACHE, "event_id": "id"}], AS_OF).batches
     assert (batch.duplicate_count, batch.accepted_count, batch.rejected_count) == (19, 9_981, 0)
+
+
+def test_a_run_on_the_azure_trace_publishes_its_own_token_sums(tmp_path, cli):
+    path = real("azure_llm_2023.parquet")
+    home = Home(tmp_path / "home").ensure()
+    (home.catalog / "sources.yml").write_text(yaml.safe_dump({"sources": [AZURE]}), encoding="utf-8")
+    meters = [
+        {
+            "id": field,
+            "name": field,
+            "unit": "token",
+            "event_types": ["llm_request"],
+            "aggregation": "sum",
+            "field": field,
+        }
+        for field in ("input_tokens", "output_tokens", "total_tokens")
+    ]
+    plan = {
+        "id": "metered", "name": "Metered", "rank": 1, "currency": "USD", "price": "0", "effective_from": "2023-01-01",
+        "charges": [
+            {"meter": "total_tokens", "included": "0", "overage": {"model": "per_unit", "unit_amount": "0.000001"}}
+        ],
+    }  # fmt: skip
+    (home.catalog / "meters.yml").write_text(yaml.safe_dump({"meters": meters}), encoding="utf-8")
+    (home.catalog / "plans.yml").write_text(yaml.safe_dump({"plans": [plan]}), encoding="utf-8")
+    (home.accounts / "customers.csv").write_text("customer_id,name\ncode,Code\nconv,Conversation\n")
+    (home.accounts / "subscriptions.csv").write_text(
+        "subscription_id,customer_id,plan_id,started_on\ns1,code,metered,2023-11-01\ns2,conv,metered,2023-11-01\n"
+    )
+    put(home, path.name, path.read_bytes())
+    result = cli("run", "--home", home.root, "--as-of", "2023-12-02T00:00:00Z")
+    assert result.returncode == 0, result.stdout + result.stderr
+    with duckdb.connect(str(home.published_file), read_only=True) as marts:
+        wanted = marts.execute(
+            "select workload, sum(context_tokens), sum(generated_tokens) from read_parquet($path) group by 1 order by 1",
+            {"path": str(path)},
+        ).fetchall()
+        for table in ("daily_usage", "monthly_usage"):
+            got = marts.execute(f"""
+                select customer_id, sum(quantity) filter (where meter_id = 'input_tokens'),
+                    sum(quantity) filter (where meter_id = 'output_tokens'),
+                    sum(quantity) filter (where meter_id = 'total_tokens')
+                from {table} group by 1 order by 1
+            """).fetchall()
+            totals = [(workload, into + out) for workload, into, out in wanted]
+            assert [(row[0], row[3]) for row in got] == totals, table
+        assert [row[:3] for row in marts.execute(
+            "select customer_id, sum(input_tokens), sum(output_tokens), sum(request_count) from cost_per_request "
+            "group by 1 order by 1"
+        ).fetchall()] == wanted  # fmt: skip
+        assert marts.execute("select sum(cost_usd) from cost_per_request").fetchone() == (
+            Decimal("1472.72898"),
+        )
+        lines = marts.execute("select sum(amount_minor) from invoice_lines").fetchone()
+        assert lines == (sum(round((into + out) * Decimal("0.0001")) for _, into, out in wanted),)
