@@ -14,6 +14,9 @@ from pipelines.session import Session
 _INSTANCE = """\
 telemetry:
   enabled: false
+# No invitation to a newsletter before the first look at the lineage.
+nux:
+  enabled: false
 # Runs of one home write one warehouse: one after the other.
 concurrency:
   runs:
