@@ -54,12 +54,12 @@
 
 {% macro field_number(field) -%}
     {%- if field.startswith("properties.") -%}
-        try_cast({{ property_text(field[11:]) }} as decimal(38, 12))
+        {{ bounded_number(property_text(field[11:])) }}
     {%- elif field == "total_tokens" -%}
         cast(
             case
                 when events.input_tokens is not null or events.output_tokens is not null
-                    then coalesce(events.input_tokens, 0) + coalesce(events.output_tokens, 0)
+                    then cast(coalesce(events.input_tokens, 0) as decimal(38, 0)) + coalesce(events.output_tokens, 0)
             end as decimal(38, 12)
         )
     {%- else -%}

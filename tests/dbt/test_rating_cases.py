@@ -23,6 +23,8 @@ METERS = [
     {"meter_id": "users", "aggregation": "unique", "field": "user_id"},
     {"meter_id": "disk", "aggregation": "max", "carry_forward": True},
     {"meter_id": "peak", "aggregation": "max"},
+    {"meter_id": "gauge", "aggregation": "max", "field": "properties.n", "per": "resource"},
+    {"meter_id": "tokens", "field": "total_tokens"},
     {"meter_id": "seats", "aggregation": "latest", "carry_forward": True, "per": "resource"},
 ]
 TIERS = {
@@ -54,8 +56,28 @@ class Case:
     tiers: str | None = None
 
 
-def units(*quantities: str, at: str = "2024-04-10T12:00:00Z", meter: str = "units") -> list[tuple[Any, ...]]:
-    return [(meter, at, quantity, {}) for quantity in quantities]
+# A millionth more is 10^24, which no day and no reading may reach.
+LARGEST = "999999999999999999999999.999999"
+TINY = "0.000000000001"
+
+
+def units(
+    *quantities: str, at: str = "2024-04-10T12:00:00Z", meter: str = "units", **fields: Any
+) -> list[tuple[Any, ...]]:
+    return [(meter, at, quantity, fields) for quantity in quantities]
+
+
+def properties(meter: str, *values: str) -> list[tuple[Any, ...]]:
+    """An event per value of the property n, as JSON, each of a resource of its own."""
+    return [
+        (
+            meter,
+            "2024-04-10T12:00:00Z",
+            "1",
+            {"properties": f'{{"n": {value}}}', "resource": f"r{number}"},
+        )
+        for number, value in enumerate(values)
+    ]
 
 
 def charge(
@@ -489,9 +511,84 @@ CASES = [
         charge("big"),
         [("big", "2024-04-10T12:00:00Z", "1", {"properties": '{"n": "50000000000000000000000000"}'})],
     ),
+    Case("a number beyond its type", charge("big"), properties("big", "1e30")),
+    Case("a number beyond its type as text", charge("big"), properties("big", '"1e30"')),
+    Case("a negative number beyond its type", charge("big"), properties("big", "5", "-1e30")),
+    Case("what only looks like a number beyond", charge("big"), properties("big", '"1e30x"')),
+    Case("numbers that add up beyond the sum's type", charge("big"), properties("big", *["9e23"] * 200)),
+    Case("numbers far beyond that add up", charge("big"), properties("big", *["1e25"] * 200)),
+    Case(
+        "the largest day",
+        charge("big", unit_amount=TINY),
+        properties("big", f'"{LARGEST}"'),
+        [usage(LARGEST, "1000000000000", 10**14, meter="big")],
+    ),
+    Case("and one past it", charge("big", unit_amount=TINY), properties("big", f'"{LARGEST}"', '"0.000001"')),
+    Case(
+        "a sum of large numbers and small ones",
+        charge("big", unit_amount="0.000001"),
+        properties("big", '"1000000000000.25"', '"999999999999.5"', '"0.25"', '"-1000000000000.5"'),
+        [usage("999999999999.5", "999999.9999995", 100000000, meter="big")],
+    ),
+    Case(
+        "more tokens than 64 bits hold",
+        charge("tokens", unit_amount=TINY),
+        units("1", meter="tokens", input_tokens=2**63 - 1, output_tokens=2**63 - 1),
+        [usage("18446744073709551614", "18446744.073709551614", 1844674407, meter="tokens")],
+    ),
+    Case("a reading beyond its type", charge("gauge"), properties("gauge", "1e30")),
+    Case(
+        "the largest reading",
+        charge("gauge", unit_amount=TINY),
+        properties("gauge", f'"{LARGEST}"'),
+        [usage(LARGEST, "1000000000000", 10**14, meter="gauge")],
+    ),
+    Case("readings that add up beyond the type", charge("gauge"), properties("gauge", *["9e23"] * 200)),
+    # A cost counts where every event has one.
     Case("a cost that is not known", charge(model="cost_plus", multiplier="1.2"), units("3")),
+    Case(
+        "a cost that is known for one event of a day",
+        charge(model="cost_plus", multiplier="1.2"),
+        [*units("3", cost_usd="1"), *units("1")],
+    ),
+    Case(
+        "a cost that is known for one day of two",
+        charge(model="cost_plus", multiplier="1.2"),
+        [*units("3", cost_usd="1"), *units("1", at="2024-04-11T12:00:00Z")],
+    ),
+    Case(
+        "a cost that is known for both events of a day",
+        charge(model="cost_plus", multiplier="1.2"),
+        [*units("3", cost_usd="1"), *units("1", cost_usd="0.5")],
+        [usage("4", "1.8", 180)],
+    ),  # 1.5 x 1.2
+    Case(
+        "a cost of 0 is known",
+        charge(model="cost_plus", multiplier="1.2"),
+        [*units("3", cost_usd="1"), *units("1", cost_usd="0")],
+        [usage("4", "1.2", 120)],
+    ),
+    Case("a cost that nothing is charged by", charge(), units("3"), [usage("3", "3", 300)]),
     Case("its neighbour is billed", charge(), units("1"), [usage("1", "1", 100)]),
 ]
+
+
+BEYOND = {
+    "a quantity beyond its type": "big",
+    "a number beyond its type": "big",
+    "a number beyond its type as text": "big",
+    "a negative number beyond its type": "big",
+    "numbers that add up beyond the sum's type": "big",
+    "numbers far beyond that add up": "big",
+    "and one past it": "big",
+    "a reading beyond its type": "gauge",
+    "readings that add up beyond the type": "gauge",
+}
+UNKNOWN_COST = (
+    "a cost that is not known",
+    "a cost that is known for one event of a day",
+    "a cost that is known for one day of two",
+)
 
 
 def write(home: RatingHome) -> list[dict[str, Any]]:
@@ -564,7 +661,8 @@ def rated(tmp_path_factory: pytest.TempPathFactory) -> RatingHome:
     home.batch(write(home))
     home.build(
         command="build",
-        select="+invoices +plan_comparisons +overages +monthly_usage +daily_usage +int_rating_faults",
+        select="+invoices +invoice_lines +plan_comparisons +overages +monthly_usage +daily_usage +unpriced_usage +customers"
+        " +int_rating_faults",
     )
     return home
 
@@ -605,9 +703,30 @@ def test_faults_name_the_subscription(rated: RatingHome) -> None:
     numbers = {case.name: f"case-{number:02d}" for number, case in enumerate(CASES)}
     assert found == {
         (numbers["an amount beyond its type"], "units", "usage amount beyond its type"),
-        (numbers["a quantity beyond its type"], "big", "quantity beyond its type"),
-        (numbers["a cost that is not known"], "units", "provider cost is not known for all usage"),
+        *((numbers[name], meter, "quantity beyond its type") for name, meter in BEYOND.items()),
+        *((numbers[name], "units", "provider cost is not known for all usage") for name in UNKNOWN_COST),
     }
+
+
+def test_a_day_beyond_its_type_is_null_in_daily_usage(rated: RatingHome) -> None:
+    found = {
+        (row["name"], row["meter_id"])
+        for row in rated.query(
+            "select name, meter_id from daily_usage inner join customers using (customer_id) where quantity is null"
+        )
+    }
+    assert found == set(BEYOND.items())
+
+
+def test_usage_that_cost_plus_waits_for_is_listed(rated: RatingHome) -> None:
+    found = {
+        row["name"]: (row["event_type"], row["event_count"])
+        for row in rated.query(
+            "select name, event_type, sum(event_count) as event_count from unpriced_usage"
+            " inner join customers using (customer_id) where reason = 'no_usage' group by all"
+        )
+    }
+    assert found == dict.fromkeys(UNKNOWN_COST, ("units", 1))
 
 
 def test_charge_model_macros(rated: RatingHome, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@
 
 {#- A package that is started is charged in full. -#}
 {% macro package_amount(billable, package_size, package_price) -%}
-    ({{ billable }} + {{ package_size }} - 1) // {{ package_size }} * {{ flat_amount(package_price) }}
+    {{ quotient("(" ~ billable ~ " + " ~ package_size ~ " - 1)", package_size) }} * {{ flat_amount(package_price) }}
 {%- endmacro %}
 
 {#- The tier is the last one entered; all below it are full and known from the catalog. -#}

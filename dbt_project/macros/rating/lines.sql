@@ -4,9 +4,29 @@
 {% macro plain_number(value) -%}{{ return(adapter.dispatch("plain_number")(value)) }}{%- endmacro %}
 
 {% macro default__plain_number(value) -%}
-    case when {{ value }} < 0 and trunc({{ value }}) = 0 then '-' else '' end
-    || format('{:,}', cast(trunc({{ value }}) as hugeint))
-    || rtrim(rtrim(substr(cast(abs({{ value }} - trunc({{ value }})) as varchar), 2), '0'), '.')
+    {%- set text = "cast(abs(" ~ value ~ ") as varchar)" -%}
+    case when {{ value }} < 0 then '-' else '' end
+    || case
+        when abs({{ value }}) < 1000000000000000000
+            then format('{:,}', cast(split_part({{ text }}, '.', 1) as bigint))
+        else format('{:,}', cast(split_part({{ text }}, '.', 1) as hugeint))
+    end
+    || rtrim(rtrim('.' || split_part({{ text }}, '.', 2), '0'), '.')
+{%- endmacro %}
+
+{#- The same of an integer count of 10^-12, which may not be negative: whole numbers are the rule, and 64 bits enough. -#}
+{% macro plain_count(count) -%}{{ return(adapter.dispatch("plain_count")(count)) }}{%- endmacro %}
+
+{% macro default__plain_count(count) -%}
+    {%- set short = "cast(" ~ count ~ " as bigint)" -%}
+    case
+        when {{ count }} < 9000000000000000000
+            then format('{:,}', {{ short }} // 1000000000000) || case
+                when {{ short }} % 1000000000000 = 0 then ''
+                else '.' || rtrim(lpad(cast({{ short }} % 1000000000000 as varchar), 12, '0'), '0')
+            end
+        else {{ plain_number(unscaled(count)) }}
+    end
 {%- endmacro %}
 
 {#- What follows the quantity, from a charge's own terms; an override may replace a unit price. -#}
@@ -27,23 +47,23 @@
     case lines.line_type
         when 'price' then cycles.plan_name || cycles.share_words
         when 'capacity'
-            then charge_words.meter_name || ': ' || {{ plain_number(unscaled("lines.quantity_count")) }} || ' bought above '
+            then charge_words.meter_name || ': ' || {{ plain_count("lines.quantity_count") }} || ' bought above '
                 || charge_words.included_words || ' included, at ' || charge_words.capacity_words || ' '
                 || cycles.currency || ' each' || cycles.share_words
-        else charge_words.meter_name || ': ' || {{ plain_number(unscaled("lines.quantity_count")) }}
+        else charge_words.meter_name || ': ' || {{ plain_count("lines.quantity_count") }}
             || case
                 when billable_quantities.included_count = 0 then ''
                 when billable_quantities.included_count = charge_words.included_count
                     then ' over ' || charge_words.included_words || ' included' || charge_words.reset_words
                 when billable_quantities.included_count is not null
-                    then ' over ' || {{ plain_number(unscaled("billable_quantities.included_count")) }} || ' included'
+                    then ' over ' || {{ plain_count("billable_quantities.included_count") }} || ' included'
                         || charge_words.reset_words
                 else ''
             end
             || ', at '
             || case
                 when billable_quantities.override_unit_count is not null
-                    then {{ plain_number(unscaled("billable_quantities.override_unit_count")) }}
+                    then {{ plain_count("billable_quantities.override_unit_count") }}
                 else charge_words.overage_words
             end
             || case

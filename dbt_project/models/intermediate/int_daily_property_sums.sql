@@ -39,13 +39,13 @@ final as (
         customer_id,
         meter_id,
         usage_date,
-        cast(sum(quantity) as decimal(38, 12)) as quantity
+        cast({{ bounded_sum("quantity") }} as decimal(38, 12)) as quantity
     from readings
     group by
         customer_id,
         meter_id,
         usage_date
-    having sum(quantity) is not null
+    having count(quantity) > 0
 
 )
 

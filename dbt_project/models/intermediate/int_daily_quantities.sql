@@ -20,6 +20,7 @@ final as (
         daily_usage.customer_id,
         daily_usage.meter_id,
         daily_usage.event_count,
+        daily_usage.unpriced_count,
         daily_usage.quantity,
         daily_usage.cost_usd,
         daily_usage.usage_date

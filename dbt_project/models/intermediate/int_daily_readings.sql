@@ -24,8 +24,7 @@ readings as (
         coalesce({{ meter_value(meters, "meter_event_types.meter_id", "per", as_text=true) }}, '') as per_value,
         {{ meter_value(meters, "meter_event_types.meter_id") }} as quantity,
         events.occurred_at,
-        events.event_id,
-        events.cost_usd
+        events.event_id
     from events
     inner join meter_event_types on events.event_type = meter_event_types.event_type
     where {{ event_feeds_meter(meters, "meter_event_types.meter_id") }}
@@ -43,8 +42,7 @@ final as (
         arg_max(quantity, (occurred_at, event_id)) filter (where quantity is not null) as latest_quantity,
         max(occurred_at) filter (where quantity is not null) as latest_at,
         arg_max(event_id, (occurred_at, event_id)) filter (where quantity is not null) as latest_event_id,
-        count(quantity) as event_count,
-        cast(sum(cost_usd) as decimal(38, 12)) as cost_usd
+        count(quantity) as event_count
     from readings
     group by
         customer_id,

@@ -56,6 +56,7 @@ summed as (
         meter_id,
         usage_date,
         sum(event_count) as event_count,
+        coalesce(sum(event_count) filter (where cost_usd is null), 0) as unpriced_count,
         sum(cost_usd) as cost_usd,
         sum(quantity) as quantity,
         sum(input_tokens) as input_tokens,
@@ -75,8 +76,8 @@ levels as (
         customer_id,
         meter_id,
         usage_date,
-        sum(max_quantity) as max_quantity,
-        sum(latest_quantity) as latest_quantity
+        {{ bounded_sum("max_quantity") }} as max_quantity,
+        {{ bounded_sum("latest_quantity") }} as latest_quantity
     from readings
     group by
         customer_id,
@@ -109,9 +110,9 @@ summed_fields as (
         summed.usage_date,
         case meters.field
             when 'quantity' then cast(summed.quantity as decimal(38, 12))
-            when 'input_tokens' then cast(summed.input_tokens as decimal(38, 12))
-            when 'output_tokens' then cast(summed.output_tokens as decimal(38, 12))
-            when 'total_tokens' then cast(summed.total_tokens as decimal(38, 12))
+            when 'input_tokens' then {{ bounded("summed.input_tokens") }}
+            when 'output_tokens' then {{ bounded("summed.output_tokens") }}
+            when 'total_tokens' then {{ bounded("summed.total_tokens") }}
             else property_sums.quantity
         end as quantity
     from summed
@@ -132,6 +133,7 @@ joined as (
         summed.meter_id,
         summed.usage_date,
         summed.event_count,
+        summed.unpriced_count,
         summed.cost_usd,
         coalesce(
             case meters.aggregation
@@ -169,6 +171,7 @@ final as (
         customer_id,
         meter_id,
         cast(event_count as bigint) as event_count,
+        cast(unpriced_count as bigint) as unpriced_count,
         cast(quantity as decimal(38, 12)) as quantity,
         cast(cost_usd as decimal(38, 12)) as cost_usd,
         usage_date

@@ -12,7 +12,7 @@ final as (
         usage_date,
         customer_id,
         meter_id,
-        quantity,
+        case when quantity < {{ beyond_quantity() }} then quantity end as quantity,
         event_count,
         cost_usd
     from daily_usage

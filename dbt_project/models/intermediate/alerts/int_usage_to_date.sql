@@ -263,7 +263,7 @@ daily_changes as (
         meter_number,
         window_start,
         usage_date,
-        cast(sum(quantity) as decimal(38, 12)) as quantity
+        cast({{ bounded_sum("quantity") }} as decimal(38, 12)) as quantity
     from changes
     group by
         period_number,

@@ -35,7 +35,7 @@ final as (
         customer_id,
         meter_id,
         case when quantity < {{ beyond_quantity() }} then quantity end as quantity,
-        cost_usd,
+        case when unpriced_count = 0 then cost_usd end as cost_usd,
         usage_date
     from daily_quantities
     union all

@@ -86,6 +86,23 @@ chosen as (
 
 ),
 
+summed as (
+
+    select
+        period_number,
+        meter_number,
+        reset,
+        window_start,
+        {{ bounded_sum("quantity") }} as quantity
+    from chosen
+    group by
+        period_number,
+        meter_number,
+        reset,
+        window_start
+
+),
+
 final as (
 
     select
@@ -93,16 +110,8 @@ final as (
         meter_number,
         reset,
         window_start,
-        case
-            when not bool_or(quantity >= {{ beyond_quantity() }})
-                then sum(quantity) filter (where quantity < {{ beyond_quantity() }})
-        end as quantity
-    from chosen
-    group by
-        period_number,
-        meter_number,
-        reset,
-        window_start
+        case when quantity < {{ beyond_quantity() }} then quantity end as quantity
+    from summed
 
 )
 

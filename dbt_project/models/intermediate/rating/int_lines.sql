@@ -111,7 +111,7 @@ final as (
         case when {{ is_within_type("shared.amount") }} then shared.amount end as amount,
         case
             when {{ is_within_type("shared.amount") }}
-                then {{ to_minor("shared.amount", "plan_versions.minor_half") }}
+                then {{ to_minor("shared.amount", "plan_versions.minor_count") }}
         end as amount_minor,
         shared.is_current
     from shared

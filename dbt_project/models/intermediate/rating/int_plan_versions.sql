@@ -1,5 +1,5 @@
-{#- Plans with what rating needs beside them: minor_half is half a minor unit of the currency counted in 10^-24,
-    price_count the price counted in 10^-12. -#}
+{#- Plans with what rating needs beside them: minor_count is a minor unit of the currency, price_count the price, both
+    counted in 10^-12. -#}
 
 with plans as (
 
@@ -24,13 +24,13 @@ final as (
         cast(currencies.minor_units as integer) as minor_units,
         cast(
             case currencies.minor_units
-                when 0 then '500000000000000000000000'
-                when 1 then '50000000000000000000000'
-                when 2 then '5000000000000000000000'
-                when 3 then '500000000000000000000'
-                when 4 then '50000000000000000000'
-            end as hugeint
-        ) as minor_half,
+                when 0 then 1000000000000
+                when 1 then 100000000000
+                when 2 then 10000000000
+                when 3 then 1000000000
+                when 4 then 100000000
+            end as bigint
+        ) as minor_count,
         plans.rank,
         plans.price,
         {{ scaled("plans.price") }} as price_count,

@@ -1,7 +1,7 @@
 {{ config(materialized='view') }}
 
 {#- Usage of count and sum meters: days added up. A day of 10^24 or more counts as beyond the type: its sum is null, and
-    int_rating_faults names it. A cost that is not known for some day is not known for the window. -#}
+    int_rating_faults names it. A cost that is not known for some event is not known for the window. -#}
 
 with daily_quantities as (
 
@@ -33,7 +33,7 @@ summed as (
         sum(daily_quantities.quantity) filter (where daily_quantities.quantity < {{ beyond_quantity() }}) as quantity,
         bool_or(daily_quantities.quantity >= {{ beyond_quantity() }}) as is_beyond,
         sum(daily_quantities.cost_usd) as cost_usd,
-        count(*) = count(daily_quantities.cost_usd) as is_costed
+        sum(daily_quantities.unpriced_count) = 0 as is_costed
     from daily_quantities
     inner join period_months
         on
