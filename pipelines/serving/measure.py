@@ -34,20 +34,37 @@ def open_tables(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def measure(connection: duckdb.DuckDBPyConnection, table: str) -> Measures:
-    """Count the rows and total what is money: ``*_usd`` columns, and ``*_minor`` columns by currency."""
-    columns = [row[0] for row in connection.execute(f'describe "{table}"').fetchall()]
+    """Count the rows; total what is money: ``*_usd`` columns, and ``*_minor``, ``*_savings`` by currency."""
+    columns = [row[0].replace('"', '""') for row in connection.execute(f'describe "{table}"').fetchall()]
     row = connection.execute(f'select count(*) from "{table}"').fetchone()
     totals: dict[str, str] = {}
     for column in columns:
         if column.endswith("_usd") and "_per_" not in column:
             total = connection.execute(f'select cast(sum("{column}") as varchar) from "{table}"').fetchone()
             totals[column] = (total[0] if total else None) or "0"
-        elif column.endswith("_minor") and "currency" in columns:
+        elif column.endswith(("_minor", "_savings")) and "currency" in columns:
             by_currency = connection.execute(
                 f'select currency, cast(sum("{column}") as varchar) from "{table}" group by all order by all'
             ).fetchall()
             totals |= {f"{column} {currency}": total for currency, total in by_currency}
     return Measures(int(row[0]) if row else 0, totals)
+
+
+def name_rows(connection: duckdb.DuckDBPyConnection, query: str, most: int = 5) -> str:
+    """The first rows of a query in words: ``provider acme, model x1; provider acme, model x2; and 7 more``.
+
+    Values that are null are left out.
+    """
+    rows = connection.sql(query)
+    named = [
+        ", ".join(
+            f"{name} {value}" for name, value in zip(rows.columns, row, strict=True) if value is not None
+        )
+        for row in rows.limit(most).fetchall()
+    ]
+    counted = rows.count("*").fetchone()
+    left = (counted[0] if counted else 0) - len(named)
+    return "; ".join([*named, f"and {left:,} more"] if left > 0 else named)
 
 
 def grain_of(columns: Sequence[str]) -> Grain | None:

@@ -97,7 +97,8 @@ def _copy(
             if table.description:
                 connection.execute(f"comment on table {target} is {_text(table.description)}")
             columns = {row[0] for row in connection.execute(f"describe {target}").fetchall()}
-            for column, description in table.columns.items():
+            comments = _comments(connection, warehouse, table.name) | dict(table.columns)
+            for column, description in comments.items():
                 if description and column in columns:
                     connection.execute(f"comment on column {target}.{_name(column)} is {_text(description)}")
             row_counts[table.name] = _count(connection, target)
@@ -123,6 +124,16 @@ def _copy(
         )
         connection.execute("detach published")
     return row_counts
+
+
+def _comments(connection: duckdb.DuckDBPyConnection, warehouse: Path, table: str) -> dict[str, str]:
+    """What the warehouse itself says of a table's columns: those that the catalog makes are in no file."""
+    rows = connection.execute(
+        "select column_name, comment from duckdb_columns()"
+        " where database_name = ? and table_name = ? and comment is not null",
+        [warehouse.stem, table],
+    )
+    return dict(rows.fetchall())
 
 
 def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:

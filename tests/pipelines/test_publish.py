@@ -61,6 +61,22 @@ def test_tables_views_comments_and_what_they_were_made_from(home):
         assert row.fetchall() == [("2026-04-01 00:00:00+00", "c" * 32, "b" * 32)]
 
 
+def test_a_column_that_only_the_warehouse_describes_keeps_its_comment(home):
+    with duckdb.connect(str(home.warehouse_file)) as warehouse:
+        warehouse.execute("comment on column invoices.amount is 'By the catalog''s word.'")
+        warehouse.execute("comment on column invoices.total_minor is 'Not this one.'")
+        warehouse.execute("comment on column kept.invoice_id is 'Of another table.'")
+    published = publish(home, TABLES, PUBLICATION)
+    with duckdb.connect(str(published.file), read_only=True) as reader:
+        comments = reader.execute(
+            "select column_name, comment from duckdb_columns() where comment is not null"
+        )
+        assert dict(comments.fetchall()) == {
+            "total_minor": "What's due.",
+            "amount": "By the catalog's word.",
+        }
+
+
 def test_a_reader_reads_on_while_a_new_file_is_published(home):
     publish(home, TABLES, PUBLICATION)
     with duckdb.connect(str(home.published_file), read_only=True) as reader:
