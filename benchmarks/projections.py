@@ -1,6 +1,6 @@
 """How far projections are from what came to be: a simulated month, cut, projected, then lived through.
 
-    python -m benchmarks.projections [--product NAME] [--events 60000] [--day 16] [--seed 1]
+    python -m benchmarks.projections [--product NAME ...] [--events 60000] [--day 16] [--seed 1]
 
 The home holds 75 days before a cycle's end. It is built with the files up to the given day of the last month,
 the clock at that day's first second, and built again when all files are in. Compared are count and sum meters
@@ -21,7 +21,7 @@ from pathlib import Path
 import duckdb
 
 from pipelines import build, dbt
-from pipelines.catalog import copy_product, load_configuration, save_versions
+from pipelines.catalog import copy_product, list_products, load_configuration, save_versions
 from pipelines.costs import current_version
 from pipelines.home import Home
 from pipelines.ingest import ingest_inbox
@@ -145,20 +145,22 @@ def _compare(home: Home, root: Path) -> list[Result]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a back-test and print one line per meter, and one for invoices."""
+    """Run a back-test per product and print one line per meter, and one for invoices."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--product", default="ai_pair_orchestrator")
+    parser.add_argument("--product", nargs="+", choices=list_products(), default=list_products())
     parser.add_argument("--events", type=int, default=60_000)
     parser.add_argument("--day", type=int, default=16, help="day of the month to project from")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as folder:
-        for result in back_test(
-            Path(folder), product=options.product, events=options.events, day=options.day, seed=options.seed
-        ):
-            print(result)
+    for product in options.product:
+        print(f"{product}, from day {options.day} of the month", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            for result in back_test(
+                Path(folder), product=product, events=options.events, day=options.day, seed=options.seed
+            ):
+                print(f"  {result}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """Where news that somebody must act on goes: failed runs, stale sources.
 
-Deciding what is news does not belong here.
+Deciding what is news does not belong here, nor does sending it (``pipelines.notify``).
 """
 
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from pipelines.home import Home
 
 Kind = Literal["run_failed", "source_stale"]
 
@@ -28,8 +30,24 @@ def write_to_log(news: Report) -> None:
     _log.error("%s: %s (%s) -> %s", news.kind, news.what, news.where, news.remedy)
 
 
+def sender_of(home: Home) -> Callable[[Report], None]:
+    """The destinations of a home's alerts.yml; where that cannot be read, those that it has by default.
+
+    A message that is not accepted is kept in the ledger and tried again by whatever sends next.
+    """
+
+    def send(news: Report) -> None:
+        # Loaded by a failure only: most runs never need them.
+        from pipelines.catalog import load_alert_settings
+        from pipelines.notify import report_sender
+
+        report_sender(home, load_alert_settings(home).destinations)(news)
+
+    return send
+
+
 DESTINATIONS: list[Callable[[Report], None]] = [write_to_log]
-"""Whoever wants to hear; append to be told."""
+"""Whoever wants to hear of every home; append to be told."""
 
 
 def report(
@@ -38,13 +56,20 @@ def report(
     where: str,
     remedy: str,
     destinations: Sequence[Callable[[Report], None]] | None = None,
+    *,
+    home: Home | None = None,
 ) -> None:
     """Tell every destination; one that fails keeps no other from hearing.
 
-    Never raises: news about a failure must not become another.
+    Never raises: news about a failure must not become another. Takes no longer than one delivery may
+    (``RetryPolicy``).
+
+    :param destinations: instead of DESTINATIONS.
+    :param home: whose own destinations are told as well.
     """
     news = Report(kind, what, where, remedy)
-    for destination in DESTINATIONS if destinations is None else destinations:
+    told = [*(DESTINATIONS if destinations is None else destinations), *([sender_of(home)] if home else [])]
+    for destination in told:
         try:
             destination(news)
         except Exception:

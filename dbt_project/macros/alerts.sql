@@ -154,6 +154,11 @@
 {% macro split_text(text, separator) -%}{{ return(adapter.dispatch("split_text")(text, separator)) }}{%- endmacro %}
 {% macro default__split_text(text, separator) -%}string_split({{ text }}, {{ quoted(separator) }}){%- endmacro %}
 
+{#- What a budget's alerts are about: together with the customer it names one budget. -#}
+{% macro budget_subject(measure, currency, period) -%}
+    {{ measure }} || ' in ' || {{ currency }} || ' per ' || {{ period }}
+{%- endmacro %}
+
 {#- The words of a budget's alert; measured is what the money is, in words. -#}
 {% macro budget_message(measured) -%}
     {{ measured }} || ' ' || {{ plain_number("observed") }} || ' ' || currency || ', ' || {{ percent("threshold") }}

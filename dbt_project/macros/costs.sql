@@ -161,28 +161,6 @@
     end
 {%- endmacro %}
 
-{#- Effective events with what each of them cost, to 18 digits: for lists of single events, not for sums. -#}
-{% macro costed_events(columns, condition="true") -%}
-    select
-        costed.* exclude (cost_status, priced_cost_usd, price_source, is_assumed, cost_usd),
-        coalesce(cast(costed.cost_usd as decimal(38, 18)), cast(round(costed.priced_cost_usd, 18) as decimal(38, 18)))
-            as cost_usd,
-        {{ cost_source("costed.cost_status", "costed.priced_cost_usd", "costed.price_source") }} as cost_source,
-        {{ unpriced_reason("costed.cost_status", "costed.priced_cost_usd") }} as unpriced_reason,
-        coalesce(costed.is_assumed and costed.priced_cost_usd is not null, false) as is_cost_assumed
-    from (
-        select
-            events.* exclude (price_number),
-            prices.cost_source as price_source,
-            prices.is_assumed,
-            case
-                when {{ is_priced("events.cost_status") }} then {{ priced_cost("events", "prices", 1) }}
-            end as priced_cost_usd
-        from ({{ priced_events(columns, condition) }}) as events
-        left join {{ ref("int_event_prices") }} as prices on events.price_number = prices.price_number
-    ) as costed
-{%- endmacro %}
-
 {#- An amount (DECIMAL(38,12)) as USD to 12 digits, by a row of int_currency_days; null where there is none. -#}
 {% macro in_usd(amount, currency) -%}
     case

@@ -14,7 +14,18 @@ from itertools import combinations
 from typing import Any
 
 from models.accounts import Budget, Customer, Override, Subscription
-from models.catalog import SUMMABLE, Charge, CostPlus, FxRate, Interval, Meter, PerUnit, PlanVersion, Price
+from models.catalog import (
+    SUMMABLE,
+    AlertSettings,
+    Charge,
+    CostPlus,
+    FxRate,
+    Interval,
+    Meter,
+    PerUnit,
+    PlanVersion,
+    Price,
+)
 from pipelines.catalog.documents import M, Read, nearest
 from pipelines.errors import Fault
 
@@ -67,6 +78,7 @@ def catalog_faults(
         known = {str(entry.raw["id"]): entry.value for entry in meters if entry.raw.get("id") is not None}
     for entry in plans:
         faults += _charge_faults(entry, known)
+    faults += _feature_faults(meters or (), plans)
     faults += _overlaps(
         prices,
         lambda price: (price.provider, price.model, price.event_type, price.unit),
@@ -81,6 +93,43 @@ def catalog_faults(
         "keep one of the rows",
     )
     return faults
+
+
+def alert_faults(alerts: Read[AlertSettings] | None, meters: Sequence[Read[Meter]] | None) -> list[Fault]:
+    """Meters that alerts.yml names and meters.yml does not have.
+
+    :param meters: None when they could not be read at all; nothing is judged then.
+    """
+    named = alerts.value.recommendations.meters if alerts is not None and alerts.value is not None else None
+    if alerts is None or meters is None or named is None:
+        return []
+    known = {str(entry.raw["id"]) for entry in meters if entry.raw.get("id") is not None}
+    return [
+        alerts.spot.fault(
+            f"there is no meter {meter_id}",
+            _did_you_mean(meter_id, known, "meters.yml"),
+            ("recommendations", "meters", index),
+        )
+        for index, meter_id in enumerate(named)
+        if meter_id not in known
+    ]
+
+
+def _feature_faults(meters: Sequence[Read[Meter]], plans: Sequence[PlanRead]) -> list[Fault]:
+    """Meters that require a feature which no plan version names: all their usage would raise alerts."""
+    named = [entry.plan.raw.get("features", {}) for entry in plans]
+    if not plans or not all(isinstance(features, dict) for features in named):
+        return []
+    known = {str(feature) for features in named for feature in features}
+    return [
+        read.spot.fault(
+            f"no plan names the feature {feature}",
+            _did_you_mean(feature, known, "the features of a plan in plans.yml"),
+            ("requires_feature",),
+        )
+        for read in meters
+        if read.value is not None and (feature := read.value.requires_feature) and feature not in known
+    ]
 
 
 def _charge_faults(entry: PlanRead, known: Mapping[str, Meter | None] | None) -> list[Fault]:

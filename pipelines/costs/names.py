@@ -5,10 +5,11 @@ anew. Prices and costs do not belong here.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 import duckdb
 import pyarrow as pa
@@ -24,6 +25,7 @@ Listed = tuple[str | None, str | None, bool]
 """Provider and id that a model is listed under (None: unknown), and whether the name gave that provider."""
 Resolved = tuple[str | None, str | None, str, bool, str | None, str | None, bool]
 """A name and what it means."""
+NO_SUBSTITUTES: Mapping[str, Sequence[str]] = MappingProxyType({})
 _KEY = ("provider", "model", "event_type", "may_be_batch")
 
 
@@ -36,12 +38,14 @@ class ResolvedNames:
     unknown: tuple[tuple[str | None, str], ...]
 
 
-def resolve_new_names(home: Home) -> ResolvedNames:
+def resolve_new_names(home: Home, substitutes: Mapping[str, Sequence[str]] = NO_SUBSTITUTES) -> ResolvedNames:
     """Resolve names that came with batches that were not looked at yet. Call it after ingest and before dbt.
 
     The caller holds the home's lock and has called ``refresh_prices``. The next call makes up for one that
     was killed.
 
+    :param substitutes: models that may stand in for a model; their names are resolved with it, under the same
+        provider and under none, since what they would cost is compared. They count as names, not as unknown.
     :raises MeterhouseError: the price list is not in the lake.
     """
     version = current_version()
@@ -56,7 +60,12 @@ def resolve_new_names(home: Home) -> ResolvedNames:
     seen = set(seen_file.read_text(encoding="ascii").split()) if seen_file.exists() else set()
     committed = {file.stem for file in (home.lake / "batches").glob("[!.]*.parquet")}
     fresh = sorted(committed - seen)
-    names = sorted(_names_in(home, fresh) - _known(folder), key=_sortable) if fresh else []
+    names: list[Name] = []
+    used: set[Name] = set()
+    if fresh or substitutes:
+        known = _known(folder)
+        used = _names_in(home, fresh)
+        names = sorted((used | _substitutes_of(used | known, substitutes)) - known, key=_sortable)
     resolved: list[Resolved] = [(*name, *listed_model(name[0], name[1])) for name in names]
     if resolved:
         _write(folder, resolved)
@@ -65,7 +74,9 @@ def resolve_new_names(home: Home) -> ResolvedNames:
         aside = seen_file.with_suffix(".tmp")
         aside.write_text("\n".join(sorted(committed)), encoding="ascii")
         aside.replace(seen_file)
-    unknown = {(row[0], row[1]) for row in resolved if row[1] is not None and row[5] is None}
+    unknown = {
+        (row[0], row[1]) for row in resolved if row[:4] in used and row[1] is not None and row[5] is None
+    }
     return ResolvedNames(
         len(fresh), len(names), tuple(sorted(unknown, key=lambda name: (name[0] or "", name[1])))
     )
@@ -88,6 +99,15 @@ def listed_model(provider: str | None, model: str | None) -> Listed:
         return None, None, False
     owner = next(listed for listed in snapshot.providers if any(entry is found for entry in listed.models))
     return owner.id, found.id, owner.id == named.id
+
+
+def _substitutes_of(names: Iterable[Name], substitutes: Mapping[str, Sequence[str]]) -> set[Name]:
+    return {
+        (seller, substitute, event_type, may_be_batch)
+        for provider, model, event_type, may_be_batch in names
+        for substitute in substitutes.get(model or "", ())
+        for seller in (provider, None)
+    }
 
 
 def _names_in(home: Home, batches: list[str]) -> set[Name]:

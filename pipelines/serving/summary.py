@@ -1,4 +1,4 @@
-"""What a run tells at its end: rows read, invoices by month, and where the published file is."""
+"""What a run tells at its end: rows read, invoices by month, advice, and where the published file is."""
 
 import os
 import sys
@@ -36,7 +36,7 @@ def print_summary(session: Session, console: Console) -> None:
         console.print(_invoices(session.published.file))
         for warning in session.warnings:
             console.print(f"Warning: {warning}", style="yellow", markup=False, highlight=False)
-        for line in _where(session.published):
+        for line in (*_advice(session.published), *_where(session.published)):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -70,6 +70,16 @@ def _invoices(file: Path) -> Table:
 def minor_as_text(minor: int, currency: str) -> str:
     """Minor units with the point in its place: 123456 USD is 1,234.56, 123456 JPY is 123,456."""
     return f"{Decimal(minor).scaleb(-MINOR_UNITS.get(currency, 2)):,f}"
+
+
+def _advice(published: Published) -> Iterator[str]:
+    if not published.row_counts.get("recommendations"):
+        return
+    with open_tables(published.file) as tables:
+        [(count,)] = tables.execute("select count(*) from recommendations where status = 'open'").fetchall()
+    if count:
+        words = "1 recommendation is" if count == 1 else f"{count:,} recommendations are"
+        yield f"{words} open: `meterhouse recommendations` shows what to change and what it saves."
 
 
 def _where(published: Published) -> Iterator[str]:

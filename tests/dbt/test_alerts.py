@@ -393,6 +393,14 @@ CASES = [
         {"price": "30"},
         budgets=[budget("30", thresholds="2", pause_at="1", **INVOICE)],
     ),
+    Case(
+        "an invoice not to be stopped",
+        [],
+        [],
+        [],
+        {"price": "29.99"},
+        budgets=[budget("30", thresholds="2", pause_at="1", **INVOICE)],
+    ),
     # Spikes: above twice the mean of up to three days before, and at least 100.
     Case(
         "above twice the mean",

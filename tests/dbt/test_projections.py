@@ -4,10 +4,12 @@ The clock is noon UTC on Friday 15 March 2024 and cycles are calendar months: 14
 16 days are to come, 16.5 in all. The 28 days before it are 16 February to 14 March, halved on 1 March.
 """
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -151,6 +153,8 @@ CASES = [
     # d so far; a, b and c were there in the last 28 days: 17 of 31 days are left for them.
     Case("users who may return", USERS, bounds("1", "3", "4"), charge("3", meter_id="users")),
     Case("users above the allowance", USERS + on("03-04", user_id="e"), exhausted("03-04"), charge("1", meter_id="users")),
+    Case("users who may be too many", USERS, exhausted("03-31"), charge("2", meter_id="users")),
+    Case("users who may be just enough", USERS, exhausted(None), charge("3", meter_id="users")),
     Case("hard limit", STEADY, exhausted("03-25"), charge(limit="hard")),
     Case("tokens", STEADY, {"projected_quantity": "126"}, charge(meter_id="tokens")),
 ]  # fmt: skip
@@ -176,9 +180,75 @@ BUDGETS: dict[str, tuple[Mapping[str, str], bool | None, str]] = {
     "a budget of the invoice exceeded": ({"measure": "invoice", "amount": "22.99"}, True, "reduce_cost"),
     "pause reached": ({"amount": "50", "pause_at": "0.3"}, False, "pause"),
     "pause not reached": ({"amount": "50", "pause_at": "0.300001"}, False, "expect_overage"),
+    "pause of the invoice reached": (
+        {"measure": "invoice", "amount": "50", "pause_at": "0.2"},
+        False,
+        "pause",
+    ),
+    "pause of the invoice not reached": (
+        {"measure": "invoice", "amount": "50", "pause_at": "0.200001"},
+        False,
+        "expect_overage",
+    ),
+    "pause of the day reached": ({"period": "day", "amount": "50", "pause_at": "0.02"}, False, "pause"),
+    "pause of the day not reached": (
+        {"period": "day", "amount": "50", "pause_at": "0.020001"},
+        False,
+        "expect_overage",
+    ),
+    "pause of the invoice by day reached": (
+        {"measure": "invoice", "period": "day", "amount": "1", "pause_at": "1"},
+        None,
+        "pause",
+    ),
+    "pause of the invoice by day not reached": (
+        {"measure": "invoice", "period": "day", "amount": "1", "pause_at": "1.000001"},
+        None,
+        "expect_overage",
+    ),
+    "a budget passed long ago": ({"amount": "14"}, True, "reduce_cost"),
+    "a budget reached today": ({"amount": "15"}, True, "reduce_cost"),
     "a currency without a rate": ({"amount": "1", "currency": "KWD"}, None, "expect_overage"),
 }
-CASES += [Case(name, COSTING, {}) for name in BUDGETS]
+# 60 units so far, 2 of them above this on the clock's day: 1 USD.
+GROWING = {f"pause of the invoice by day {end}": charge("58") for end in ("reached", "not reached")}
+CASES += [Case(name, COSTING, {}, GROWING.get(name, charge())) for name in BUDGETS]
+ALLOWANCE = ("units", None)
+COST, DAY, INVOICE = (
+    (None, f"{measure} in USD per {period}")
+    for measure, period in (("provider_cost", "month"), ("provider_cost", "day"), ("invoice", "month"))
+)
+OVERRUNS: dict[str, list[tuple[str | None, str | None, str, str, str]]] = {
+    "an allowance passed": [(*ALLOWANCE, "126", "101.999999", "03-01")],
+    "an allowance passed on the last day": [(*ALLOWANCE, "126", "125.999999", "03-01")],
+    "an allowance passed tonight": [(*ALLOWANCE, "126", "61.999999", "03-01")],
+    "an allowance just enough": [],
+    "an allowance passed long ago": [],
+    "an unlimited allowance": [],
+    # Its first window to pass, said once per cycle; 3 a day were passed before.
+    "a daily allowance passed today": [(*ALLOWANCE, "6", "5", "03-01")],
+    "a daily allowance just enough": [],
+    "a daily allowance": [],
+    "an allowance by calendar month": [(*ALLOWANCE, "78", "70", "02-20")],
+    "users who may be too many": [("users", None, "3", "2", "03-01")],
+    "users who may be just enough": [],
+    "users above the allowance": [],
+    "a level stays": [],
+    "service over: per unit": [],
+    "hard limit": [(*ALLOWANCE, "126", "100", "03-01")],
+    "a budget just enough": [(*ALLOWANCE, "126", "100", "03-01")],
+    "a budget exceeded": [(*ALLOWANCE, "126", "100", "03-01"), (*COST, "31.5", "31.499999", "03-01")],
+    "a budget reached today": [(*ALLOWANCE, "126", "100", "03-01"), (*COST, "31.5", "15", "03-01")],
+    "a budget passed long ago": [(*ALLOWANCE, "126", "100", "03-01")],
+    "a budget of the day just enough": [(*ALLOWANCE, "126", "100", "03-01")],
+    "a budget of the day exceeded": [(*ALLOWANCE, "126", "100", "03-01"), (*DAY, "1.5", "1.499999", "03-15")],
+    "a budget of the invoice just enough": [(*ALLOWANCE, "126", "100", "03-01")],
+    "a budget of the invoice exceeded": [
+        (*ALLOWANCE, "126", "100", "03-01"), (*INVOICE, "23", "22.99", "03-01"),
+    ],
+    "a currency without a rate": [(*ALLOWANCE, "126", "100", "03-01")],
+}  # fmt: skip
+"""By customer all of its projected_overrun alerts: meter, subject, observed, limit, first day of the period."""
 
 
 @pytest.fixture(scope="module")
@@ -274,6 +344,71 @@ def test_budget(home: RatingHome, name: str) -> None:
     assert (row["is_budget_exceeded"], row["recommended_action"]) == (is_exceeded, action)
 
 
+def overruns(home: RatingHome) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in OVERRUNS}
+    for row in home.query("select * from budget_alerts where kind = 'projected_overrun' order by meter_id"):
+        found.setdefault(row["customer_id"], []).append(row)
+    return found
+
+
+@pytest.mark.parametrize("name", list(OVERRUNS))
+def test_projected_overrun(home: RatingHome, name: str) -> None:
+    rows = overruns(home)[name]
+    assert [
+        (row["meter_id"], row["subject"], row["observed"], row["limit_value"], row["period_start"])
+        for row in rows
+    ] == [
+        (meter, subject, Decimal(observed), Decimal(limit), date.fromisoformat(f"2024-{start}"))
+        for meter, subject, observed, limit, start in OVERRUNS[name]
+    ]
+    assert {(row["threshold"], row["severity"], row["triggered_on"]) for row in rows} <= {
+        (1, "warning", TODAY)
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("hard limit", "units: 126 projected for the cycle from 2024-03-01, 60 so far: "
+         "the 100 included will be passed by 2024-03-25; the limit is hard"),
+        ("a daily allowance passed today",
+         "units: 6 projected for 2024-03-15, 4 so far: the 5 included will be passed by 2024-03-15"),
+        ("an allowance by calendar month", "units: 78 projected for the calendar month from 2024-03-01, 60 so far: "
+         "the 70 included will be passed by 2024-03-18"),
+        ("a budget exceeded", "Provider cost projected for the month from 2024-03-01: 31.5 USD, 15 so far; "
+         "the budget is 31.499999 USD per month"),
+        ("a budget of the day exceeded",
+         "Provider cost projected for 2024-03-15: 1.5 USD, 1 so far; the budget is 1.499999 USD per day"),
+        ("a budget of the invoice exceeded", "Invoices projected for the month from 2024-03-01: 23 USD, 10 so far; "
+         "the budget is 22.99 USD per month"),
+    ],
+)  # fmt: skip
+def test_an_overrun_says_it_in_words(home: RatingHome, name: str, message: str) -> None:
+    assert message in [row["message"] for row in overruns(home)[name]]
+
+
+def test_the_same_overrun_keeps_its_id(home: RatingHome, tmp_path: Path) -> None:
+    """The next day projects other figures, and a build from nothing finds the same: one alert each."""
+    shutil.copytree(home.root, tmp_path / "home")
+    later = RatingHome(
+        tmp_path / "home", "2024-03-16T12:00:00+00:00", home.builds, home.batches, dict(home.versions)
+    )
+    later.build(select=SELECT)
+    of_both_days = (
+        "steady",
+        "an allowance passed",
+        "an allowance by calendar month",
+        "a budget reached today",
+    )
+    for name in of_both_days:
+        today, tomorrow = overruns(home)[name], overruns(later)[name]
+        assert [row["alert_id"] for row in today] == [row["alert_id"] for row in tomorrow]
+        assert {row["triggered_on"] for row in tomorrow} == {date(2024, 3, 16)}
+    incremental = later.query("select * from budget_alerts order by all")
+    later.build(select=SELECT, full_refresh=True)
+    assert later.query("select * from budget_alerts order by all") == incremental
+
+
 @pytest.mark.parametrize(
     ("name", "remaining", "kind", "action"),
     [
@@ -299,7 +434,7 @@ def test_quota(home: RatingHome, name: str, remaining: str | None, kind: str, ac
 
 
 def test_amounts_are_exact(home: RatingHome) -> None:
-    tables = "('usage_projections', 'projected_invoices', 'quota_predictions')"
+    tables = "('usage_projections', 'projected_invoices', 'quota_predictions', 'budget_projections')"
     types = home.query(f"select data_type from information_schema.columns where table_name in {tables}")
     assert types
     assert not [row for row in types if row["data_type"] in ("DOUBLE", "FLOAT")]

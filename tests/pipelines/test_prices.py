@@ -162,6 +162,22 @@ def test_a_known_name_that_turns_to_batch_requests_is_noted_again(home: Home) ->
     ]
 
 
+def test_substitutes_are_resolved_with_the_models_they_stand_in_for(home: Home) -> None:
+    refresh_prices(home, AS_OF)
+    put(home, "a.jsonl", lines(call("1", provider="openai", model="gpt-4o")))
+    ingest(home)
+    resolve_new_names(home)
+    substitutes = {"gpt-4o": ["gpt-4o-mini", "claude-3-5-haiku-20241022"], "unused": ["gpt-4"]}
+    found = resolve_new_names(home, substitutes)
+    assert (found.batches, found.names, found.unknown) == (0, 4, ()), "also of names that were known before"
+    assert {
+        (row["provider"], row["price_provider"])
+        for row in names(home)
+        if str(row["model"]).startswith("claude")
+    } == {("openai", None), (None, "anthropic")}
+    assert resolve_new_names(home, substitutes).names == 0
+
+
 def test_losing_the_cache_costs_a_second_look_and_nothing_else(home: Home) -> None:
     refresh_prices(home, AS_OF)
     put(home, "a.jsonl", lines(call("1", provider="openai", model="gpt-4o")))

@@ -10,15 +10,21 @@ with found_alerts as (
 
 ),
 
-invoice_lines as (
+rated_lines as (
 
-    select * from {{ ref('invoice_lines') }}
+    select * from {{ ref('int_rated_lines') }}
 
 ),
 
 usage_to_date as (
 
     select * from {{ ref('int_usage_to_date') }}
+
+),
+
+budget_projections as (
+
+    select * from {{ ref('budget_projections') }}
 
 ),
 
@@ -60,21 +66,21 @@ budgets as (
 lines as (
 
     select
-        invoice_lines.customer_id,
-        invoice_lines.subscription_id,
-        invoice_lines.invoice_line_id,
-        invoice_lines.line_type,
-        invoice_lines.meter_id,
-        invoice_lines.currency,
-        invoice_lines.quantity,
-        cast(invoice_lines.amount_minor * cast('1e-' || currencies.minor_units as decimal(38, 12)) as decimal(38, 12))
+        rated_lines.customer_id,
+        rated_lines.subscription_id,
+        rated_lines.invoice_line_id,
+        rated_lines.line_type,
+        rated_lines.meter_id,
+        rated_lines.currency,
+        rated_lines.quantity,
+        cast(rated_lines.amount_minor * cast('1e-' || currencies.minor_units as decimal(38, 12)) as decimal(38, 12))
             as amount,
-        invoice_lines.period_start,
-        invoice_lines.service_start,
-        cast(invoice_lines.period_end - 1 as date) as last_day
-    from invoice_lines
-    inner join currencies on invoice_lines.currency = currencies.currency
-    where invoice_lines.customer_id in (select budgets.customer_id from budgets)
+        rated_lines.period_start,
+        rated_lines.service_start,
+        cast(rated_lines.period_end - 1 as date) as last_day
+    from rated_lines
+    inner join currencies on rated_lines.currency = currencies.currency
+    where rated_lines.customer_id in (select budgets.customer_id from budgets)
 
 ),
 
@@ -247,7 +253,7 @@ alerts as (
         customer_id,
         kind,
         cast(null as varchar) as meter_id,
-        'invoice in ' || currency || ' per ' || period as subject,
+        {{ budget_subject("'invoice'", "currency", "period") }} as subject,
         threshold,
         observed,
         limit_value,
@@ -260,6 +266,28 @@ alerts as (
             ~ " || case period when 'day' then ' by' else ' stand at' end"
         ) }} as message
     from invoice_alerts
+    union all
+    select
+        customer_id,
+        'projected_overrun' as kind,
+        cast(null as varchar) as meter_id,
+        {{ budget_subject("measure", "currency", "period") }} as subject,
+        cast(1 as decimal(38, 12)) as threshold,
+        projected_amount as observed,
+        amount as limit_value,
+        currency,
+        'warning' as severity,
+        period_start,
+        projected_on as triggered_on,
+        case measure when 'invoice' then 'Invoices' else 'Provider cost' end || ' projected for '
+        || case period when 'day' then '' else 'the month from ' end || period_start || ': '
+        || {{ plain_number("round(projected_amount, 2)") }} || ' ' || currency || ', '
+        || {{ plain_number("round(observed_amount, 2)") }} || ' so far; the budget is '
+        || {{ plain_number("amount") }} || ' ' || currency || ' per ' || period as message
+    from budget_projections
+    where
+        is_exceeded
+        and observed_amount <= amount
 
 ),
 

@@ -44,9 +44,16 @@ costs as (
 
 ),
 
-budget_predictions as (
+budget_projections as (
 
-    select * from {{ ref('int_budget_predictions') }}
+    select * from {{ ref('budget_projections') }}
+
+),
+
+pauses as (
+
+    select * from {{ ref('budget_alerts') }}
+    where kind = 'pause_reached'
 
 ),
 
@@ -121,12 +128,21 @@ limits as (
 budgets as (
 
     select
-        customer_id,
-        case when bool_or(is_exceeded) then true when bool_and(is_exceeded is not null) then false end
-            as is_budget_exceeded,
-        coalesce(bool_or(is_pause_reached), false) as is_pause_reached
-    from budget_predictions
-    group by customer_id
+        budget_projections.customer_id,
+        case
+            when bool_or(budget_projections.is_exceeded) then true
+            when bool_and(budget_projections.is_exceeded is not null) then false
+        end as is_budget_exceeded,
+        count(pauses.alert_id) > 0 as is_pause_reached
+    from budget_projections
+    left join pauses
+        on
+            budget_projections.customer_id = pauses.customer_id
+            and budget_projections.period_start = pauses.period_start
+            and {{ budget_subject(
+                "budget_projections.measure", "budget_projections.currency", "budget_projections.period"
+            ) }} = pauses.subject
+    group by budget_projections.customer_id
 
 ),
 

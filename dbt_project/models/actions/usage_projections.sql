@@ -41,9 +41,9 @@ monthly_usage as (
 
 ),
 
-invoice_lines as (
+rated_lines as (
 
-    select * from {{ ref('invoice_lines') }}
+    select * from {{ ref('int_rated_lines') }}
     where line_type = 'usage'
 
 ),
@@ -110,7 +110,7 @@ final as (
         allowances.included_quantity as allowance,
         scenarios.projected_overage_quantity,
         case
-            when invoice_lines.invoice_line_id is not null then invoice_lines.amount
+            when rated_lines.invoice_line_id is not null then rated_lines.amount
             else cast(0 as decimal(38, 12))
         end as amount,
         cast(scenarios.projected_amount as decimal(38, 12)) as projected_amount,
@@ -137,11 +137,11 @@ final as (
             periods.subscription_id = monthly_usage.subscription_id
             and periods.period_start = monthly_usage.period_start
             and plan_charges.meter_id = monthly_usage.meter_id
-    left join invoice_lines
+    left join rated_lines
         on
-            periods.subscription_id = invoice_lines.subscription_id
-            and periods.period_start = invoice_lines.period_start
-            and plan_charges.meter_id = invoice_lines.meter_id
+            periods.subscription_id = rated_lines.subscription_id
+            and periods.period_start = rated_lines.period_start
+            and plan_charges.meter_id = rated_lines.meter_id
     left join exhausted_allowances
         on
             allowances.period_number = exhausted_allowances.period_number

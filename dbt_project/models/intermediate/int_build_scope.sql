@@ -48,6 +48,21 @@ prices as (
 
 ),
 
+settings as (
+
+    select * from {{ ref('stg_catalog__alert_settings') }}
+
+),
+
+{# Models whose requests are priced as another's too. -#}
+substitute_definitions as (
+
+    select md5(coalesce(max({{ json_part("value", "substitutes") }}), '')) as substitutes_version
+    from settings
+    where key = 'models'
+
+),
+
 {# What costs are computed from: another list version or another home price may change any of them. -#}
 price_definitions as (
 
@@ -76,10 +91,11 @@ current_build as (
         {{ quoted(setting('METERHOUSE_ACCOUNTS_VERSION')) }} as accounts_version,
         {{ quoted(setting('METERHOUSE_CODE_VERSION')) }} as code_version,
         meter_definitions.meters_version,
-        price_definitions.prices_version,
+        md5(price_definitions.prices_version || substitute_definitions.substitutes_version) as prices_version,
         {{ as_of() }} as as_of
     from meter_definitions
     cross join price_definitions
+    cross join substitute_definitions
 
 ),
 

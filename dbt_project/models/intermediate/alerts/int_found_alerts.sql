@@ -1,7 +1,7 @@
 {{ config(materialized='view') }}
 
 {#- Every alert that usage and its cost give rise to, in one shape and in words; those about invoices are added where
-    invoices are known. An alert reaches, or for a spike passes, threshold * limit_value. `subject` tells apart what
+    invoices are known. An alert reaches, or for a spike and a projection passes, threshold * limit_value. `subject` tells apart what
     the other columns of the key do not: the budget, the model, the feature. -#}
 
 with usage_alerts as (
@@ -31,6 +31,12 @@ forbidden_models as (
 feature_gaps as (
 
     select * from {{ ref('int_feature_gaps') }}
+
+),
+
+projected_overruns as (
+
+    select * from {{ ref('int_projected_overruns') }}
 
 ),
 
@@ -100,6 +106,24 @@ usage_in_periods as (
             usage_alerts.customer_id = first_services.customer_id
             and usage_alerts.meter_id = first_services.meter_id
             and usage_alerts.period_start = first_services.period_start
+
+),
+
+{# Once per cycle, whatever day of it is projected to be the first that passes. #}
+overruns_in_periods as (
+
+    select
+        projected_overruns.*,
+        case
+            when projected_overruns.service_start > first_services.service_start then projected_overruns.service_start
+            else projected_overruns.period_start
+        end as alert_start
+    from projected_overruns
+    left join first_services
+        on
+            projected_overruns.customer_id = first_services.customer_id
+            and projected_overruns.meter_id = first_services.meter_id
+            and projected_overruns.period_start = first_services.period_start
 
 ),
 
@@ -201,7 +225,7 @@ final as (
         customer_id,
         kind,
         cast(null as varchar) as meter_id,
-        'provider_cost in ' || currency || ' per ' || period as subject,
+        {{ budget_subject("'provider_cost'", "currency", "period") }} as subject,
         threshold,
         observed,
         limit_value,
@@ -269,6 +293,31 @@ final as (
         || ', but plan ' || first_gaps.plan_name || ' does not have the feature ' || first_gaps.feature as message
     from first_gaps
     inner join meters on first_gaps.meter_id = meters.meter_id
+    union all
+    select
+        overruns_in_periods.customer_id,
+        'projected_overrun' as kind,
+        overruns_in_periods.meter_id,
+        cast(null as varchar) as subject,
+        cast(1 as decimal(38, 12)) as threshold,
+        overruns_in_periods.projected_quantity as observed,
+        overruns_in_periods.included_quantity as limit_value,
+        cast(null as varchar) as currency,
+        'warning' as severity,
+        overruns_in_periods.alert_start as period_start,
+        overruns_in_periods.projected_on as triggered_on,
+        meters.name || ': ' || {{ plain_number("round(overruns_in_periods.projected_quantity, 2)") }} || ' projected '
+        || case overruns_in_periods.reset
+            when 'day' then 'for ' || overruns_in_periods.window_start
+            when 'calendar_month' then 'for the calendar month from ' || overruns_in_periods.window_start
+            else 'for the cycle from ' || overruns_in_periods.alert_start
+        end
+        || ', ' || {{ plain_number("overruns_in_periods.quantity") }} || ' so far: the '
+        || {{ plain_number("overruns_in_periods.included_quantity") }} || ' included will be passed by '
+        || overruns_in_periods.exhausted_on
+        || case when overruns_in_periods.is_hard then '; the limit is hard' else '' end as message
+    from overruns_in_periods
+    inner join meters on overruns_in_periods.meter_id = meters.meter_id
 
 )
 

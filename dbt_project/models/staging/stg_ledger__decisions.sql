@@ -1,0 +1,34 @@
+{#- The ledger may not have been exported yet: then nothing was decided. -#}
+
+{%- set lineage = source('ledger', 'decisions') %}
+{%- set files = column_values("select file from " ~ list_files(lake_path("ledger/decisions.parquet"))) | list %}
+
+with source as (
+
+    {% if files -%}
+    select * from {{ read_files(files) }}
+    {%- else -%}
+    select
+        cast(null as bigint) as decision_number,
+        cast(null as varchar) as recommendation_id,
+        cast(null as varchar) as decision,
+        cast(null as varchar) as note,
+        cast(null as timestamp with time zone) as decided_at
+    where false
+    {%- endif %}
+
+),
+
+renamed as (
+
+    select
+        recommendation_id,
+        decision,
+        note,
+        decision_number,
+        decided_at
+    from source
+
+)
+
+select * from renamed

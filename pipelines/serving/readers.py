@@ -1,0 +1,58 @@
+"""Opening the published file for a command that reads it, and finding whom it asks about.
+
+What is asked, and how answers look, does not belong here.
+"""
+
+import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
+
+from pipelines.errors import ConfigurationError, MeterhouseError
+from pipelines.home import Home
+from pipelines.serving.measure import open_tables
+
+_MOST_NAMED = 10
+
+
+@contextmanager
+def open_published(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The published file, read-only; a publication meanwhile leaves this reader its file.
+
+    :raises MeterhouseError: there is none, or it lacks what was asked for.
+    """
+    file = home.published_file
+    if not file.exists():
+        raise MeterhouseError(
+            "nothing has been published yet",
+            where=str(file),
+            remedy=f"`meterhouse run --home {home.root}` reads the inbox and publishes",
+        )
+    try:
+        with open_tables(file) as tables:
+            yield tables
+    except duckdb.Error as error:
+        raise MeterhouseError(
+            f"the published file could not be read: {error}",
+            where=str(file),
+            remedy="another version may have made it: `meterhouse run --full` publishes it anew",
+        ) from error
+
+
+def need_customer(tables: duckdb.DuckDBPyConnection, customer_id: str) -> None:
+    """Go on only with a customer that the published accounts know.
+
+    :raises ConfigurationError: they do not; names the closest, or all where they are few.
+    """
+    known = [row[0] for row in tables.execute("select customer_id from customers order by all").fetchall()]
+    if customer_id in known:
+        return
+    near = difflib.get_close_matches(customer_id, known, n=3, cutoff=0.6)
+    if near:
+        remedy = f"did you mean {' or '.join(near)}?"
+    elif 0 < len(known) <= _MOST_NAMED:
+        remedy = f"write one of {', '.join(known)}"
+    else:
+        remedy = f"the published file has {len(known):,} customers; run `meterhouse run` after adding one"
+    raise ConfigurationError(f"no customer has the id {customer_id!r}", where="CUSTOMER", remedy=remedy)
