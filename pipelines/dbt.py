@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,46 @@ from pipelines.home import Home
 PROJECT_DIR = Path(__file__).resolve().parents[1] / "dbt_project"
 LAYERS = ("staging", "intermediate", "marts", "actions")
 PUBLISHED_LAYERS = ("marts", "actions")
+ON_DEMAND = "tag:on_demand"
+"""Selects models (and their tests) that answer a question and are no part of a build."""
 
 Manifest = Mapping[str, Any]
 Event = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What part of lake and ledger a build knows; by itself all of it.
+
+    :param batches_file: Parquet, batch_id: the batches that exist.
+    :param customers_file: Parquet, customer_id: the customers that it is about.
+    :param closing_number: the last closing whose documents exist; 0: none of them.
+    :param accounts_folder: accounts tables in place of those of the accounts version.
+    :param pinned_lines_file: Parquet: lines rated with the terms that issued invoices pinned.
+    :param close_through: the last day of cycles, where it is computed what a closing issues.
+    :param traced_lines_file: Parquet, invoice_line_id: the lines whose events are asked for.
+    """
+
+    batches_file: Path | None = None
+    customers_file: Path | None = None
+    closing_number: int | None = None
+    accounts_folder: Path | None = None
+    pinned_lines_file: Path | None = None
+    close_through: date | None = None
+    traced_lines_file: Path | None = None
+
+    def variables(self) -> dict[str, str]:
+        """The settings that tell dbt; an empty text stands for all."""
+        told = {
+            "METERHOUSE_KNOWN_BATCHES": self.batches_file,
+            "METERHOUSE_CUSTOMERS": self.customers_file,
+            "METERHOUSE_KNOWN_CLOSING": self.closing_number,
+            "METERHOUSE_ACCOUNTS_FOLDER": self.accounts_folder,
+            "METERHOUSE_PINNED_LINES": self.pinned_lines_file,
+            "METERHOUSE_CLOSE_THROUGH": self.close_through,
+            "METERHOUSE_TRACED_LINES": self.traced_lines_file,
+        }
+        return {name: "" if value is None else str(value) for name, value in told.items()}
 
 
 @dataclass(frozen=True)
@@ -41,6 +78,7 @@ class BuildSettings:
     prices_version: str
     code_version: str
     rebuild: Mapping[str, Any] = field(default_factory=dict)
+    scope: Scope = field(default_factory=Scope)
 
 
 @dataclass(frozen=True)
@@ -112,17 +150,22 @@ def build(
     settings: BuildSettings,
     manifest: Manifest,
     on_progress: Callable[[int, int, str], None] | None = None,
+    select: Sequence[str] = (),
 ) -> BuildResult:
     """Build every model into the building file and run every test, in the order of their dependencies.
 
     A failing test keeps what depends on its model from being built; nothing else is skipped.
 
+    :param select: in dbt's words, what alone is built and tested; by default everything.
     :param on_progress: called with nodes done, nodes in total and the node just finished.
     :raises MeterhouseError: dbt could not start building at all.
     """
     from dbt_common.events.functions import msg_to_dict
 
-    total = sum(node["resource_type"] in {"model", "test", "seed"} for node in manifest["nodes"].values())
+    total = sum(
+        node["resource_type"] in {"model", "test", "seed"} and node["fqn"][1] != "proof"
+        for node in manifest["nodes"].values()
+    )
     events: list[Event] = []
     done = 0
 
@@ -136,7 +179,17 @@ def build(
                 on_progress(done, total, message.data.node_info.node_name)
 
     with _environment(_variables(home, settings)):
-        outcome = _invoke(["build", "--exclude-resource-type=unit_test"], home, [receive])
+        outcome = _invoke(
+            [
+                "build",
+                "--exclude-resource-type=unit_test",
+                "--exclude",
+                ON_DEMAND,
+                *(["--select", *select] if select else []),
+            ],
+            target_dir(home),
+            [receive],
+        )
     if outcome.result is None:
         raise MeterhouseError(
             f"dbt could not build: {outcome.exception}",
@@ -146,11 +199,56 @@ def build(
     failures, warnings = [], []
     for result in outcome.result.results:
         status = str(result.status)
-        if status in {"error", "fail", "runtime error"}:
-            failures.append(_trouble(result, home))
+        if status in _FAILED:
+            failures.append(_trouble(result, target_dir(home)))
         elif status == "warn":
-            warnings.append(_trouble(result, home))
+            warnings.append(_trouble(result, target_dir(home)))
     return BuildResult(events, failures, warnings)
+
+
+def rebuild_models(home: Home, settings: BuildSettings, models: Sequence[str]) -> None:
+    """Build just these models again, in the building file; no tests.
+
+    :raises MeterhouseError: one failed.
+    """
+    with _environment(_variables(home, settings)):
+        outcome = _invoke(["run", "--no-write-json", "--select", *models], target_dir(home), [])
+    _need_success(outcome, target_dir(home), building_file(home))
+
+
+def run_models(
+    home: Home,
+    settings: BuildSettings,
+    models: Sequence[str],
+    warehouse_file: Path,
+    *,
+    with_parents: bool = True,
+) -> None:
+    """Build these models, and all that they read, into a warehouse of their own; no tests.
+
+    :param warehouse_file: named like the home's own warehouse, since views name their database.
+    :param with_parents: False: only these, reading what an earlier call built.
+    :raises MeterhouseError: a model failed.
+    """
+    folder = warehouse_file.parent / "dbt"
+    variables = {**_variables(home, settings), "METERHOUSE_WAREHOUSE_FILE": str(warehouse_file)}
+    select = [f"+{model}" if with_parents else model for model in models]
+    with _environment(variables):
+        # Another place of the warehouse would make dbt parse everything again; it gets what was parsed.
+        parsed = _load_parsed(home)
+        outcome = _invoke(["run", "--no-write-json", "--select", *select], folder, [], parsed)
+    _need_success(outcome, folder, warehouse_file)
+
+
+def _need_success(outcome: Any, folder: Path, warehouse_file: Path) -> None:  # noqa: ANN401
+    results = outcome.result.results if outcome.result is not None else []
+    failures = [_trouble(result, folder) for result in results if str(result.status) in _FAILED]
+    if failures or not results:
+        raise MeterhouseError(
+            "\n  ".join(["the computation failed", *map(str, failures or [outcome.exception])]),
+            where=str(warehouse_file),
+            remedy="nothing was changed; " + _ASK_CHECK,
+        )
 
 
 def write_docs(home: Home, settings: BuildSettings) -> Path:
@@ -160,7 +258,7 @@ def write_docs(home: Home, settings: BuildSettings) -> Path:
     """
     variables = {**_variables(home, settings), "METERHOUSE_WAREHOUSE_FILE": str(home.warehouse_file)}
     with _environment(variables):
-        outcome = _invoke(["docs", "generate", "--static"], home, [])
+        outcome = _invoke(["docs", "generate", "--static"], target_dir(home), [])
     if not outcome.success:
         raise MeterhouseError(
             f"dbt could not write its documentation: {outcome.exception}",
@@ -170,24 +268,42 @@ def write_docs(home: Home, settings: BuildSettings) -> Path:
     return target_dir(home) / "static_index.html"
 
 
+_FAILED = {"error", "fail", "runtime error"}
 _ASK_CHECK = "run `meterhouse check`; if it finds nothing, the log file has dbt's own words"
 
 
 def _parse(home: Home, kept: Path) -> None:
     target_dir(home).mkdir(parents=True, exist_ok=True)
     with _environment({"METERHOUSE_WAREHOUSE_FILE": str(building_file(home))}):
-        outcome = _invoke(["parse"], home, [])
+        outcome = _invoke(["parse"], target_dir(home), [])
     if not outcome.success:
         raise MeterhouseError(
             f"the dbt project does not parse: {outcome.exception}",
             where=str(PROJECT_DIR),
             remedy="mend the file it names; `dbt parse` shows it again",
         )
-    for outdated in target_dir(home).glob("manifest-*.json"):
+    for outdated in target_dir(home).glob("manifest-*"):
         outdated.unlink(missing_ok=True)
-    temporary = kept.with_suffix(".tmp")
-    temporary.write_bytes((target_dir(home) / "manifest.json").read_bytes())
-    temporary.replace(kept)
+    # The second is dbt's own form of it; the first is looked for, so it is written last.
+    for written, place in (("partial_parse.msgpack", _parsed(kept)), ("manifest.json", kept)):
+        temporary = place.with_suffix(".tmp")
+        temporary.write_bytes((target_dir(home) / written).read_bytes())
+        temporary.replace(place)
+
+
+def _parsed(kept: Path) -> Path:
+    return kept.with_suffix(".msgpack")
+
+
+def _load_parsed(home: Home) -> Any:  # noqa: ANN401
+    """The parsed project in dbt's own form, for a build whose warehouse is elsewhere."""
+    from dbt.contracts.graph.manifest import Manifest
+    from dbt.parser.manifest import extended_mashumuro_decoder
+
+    kept = target_dir(home) / f"manifest-{code_version()}.json"
+    if not (kept.exists() and _parsed(kept).exists()):
+        _parse(home, kept)
+    return Manifest.from_msgpack(_parsed(kept).read_bytes(), decoder=extended_mashumuro_decoder)
 
 
 def _attach_singular_tests(manifest: dict[str, Any]) -> None:
@@ -215,6 +331,7 @@ def _variables(home: Home, settings: BuildSettings) -> dict[str, str]:
         "METERHOUSE_PRICES_VERSION": settings.prices_version,
         "METERHOUSE_CODE_VERSION": settings.code_version,
         "METERHOUSE_REBUILD": json.dumps(settings.rebuild),
+        **settings.scope.variables(),
     }
 
 
@@ -232,26 +349,33 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _invoke(command: Sequence[str], home: Home, callbacks: Sequence[Callable[[Any], None]]) -> Any:  # noqa: ANN401
+def _invoke(
+    command: Sequence[str],
+    folder: Path,
+    callbacks: Sequence[Callable[[Any], None]],
+    parsed: Any = None,  # noqa: ANN401
+) -> Any:  # noqa: ANN401
+    """Run dbt in this process; it writes into the folder. ``parsed``: what ``_load_parsed`` gives."""
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
 
     where = [f"--project-dir={PROJECT_DIR}", f"--profiles-dir={PROJECT_DIR}"]
-    kept = [f"--target-path={target_dir(home)}", f"--log-path={target_dir(home)}"]
+    kept = [f"--target-path={folder}", f"--log-path={folder}"]
     quiet = ["--log-level=none", "--log-level-file=info", "--no-print", "--no-use-colors"]
     no_calls = ["--no-send-anonymous-usage-stats", "--no-version-check"]
     try:
-        return dbtRunner(callbacks=list(callbacks)).invoke([*quiet, *no_calls, *command, *where, *kept])
+        runner = dbtRunner(manifest=parsed, callbacks=list(callbacks))
+        return runner.invoke([*quiet, *no_calls, *command, *where, *kept])
     finally:
         # dbt keeps the file open for the life of the process otherwise.
         DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
 
 
-def _trouble(result: Any, home: Home) -> Trouble:  # noqa: ANN401
+def _trouble(result: Any, folder: Path) -> Trouble:  # noqa: ANN401
     node = result.node
     compiled = Path(node.compiled_path) if getattr(node, "compiled_path", None) else None
     if compiled and not compiled.is_absolute():
-        compiled = target_dir(home) / compiled
+        compiled = folder / compiled
     return Trouble(
         name=node.name,
         is_test=node.resource_type == "test",

@@ -43,14 +43,19 @@ class Session:
 
     @cached_property
     def configuration(self) -> "Configuration":
-        """The home's catalog and accounts, validated and kept in the lake.
+        """The home's catalog and accounts, validated and kept in the lake, with since when they are in use.
 
         :raises ConfigurationError: they have faults.
         """
-        from pipelines.catalog import load_configuration, save_versions
+        from pipelines.books.issued_plans import need_issued_plans
+        from pipelines.catalog import Versions, load_configuration, record_use, save_versions
+        from pipelines.costs import current_version
 
-        configuration = load_configuration(self.settings.home)
-        save_versions(self.settings.home, configuration)
+        home, configuration = self.settings.home, load_configuration(self.settings.home)
+        need_issued_plans(home, configuration)
+        save_versions(home, configuration)
+        versions = Versions(configuration.catalog_version, configuration.accounts_version, current_version())
+        record_use(home, versions, self.as_of)
         return configuration
 
     def dbt_settings(self, rebuild: dict[str, Any]) -> "BuildSettings":

@@ -11,6 +11,9 @@ from pipelines.home import Home
 
 HOME_VARIABLE = "METERHOUSE_HOME"
 DEFAULT_HOME = Path("data/home")
+GRACE_VARIABLE = "METERHOUSE_CLOSE_GRACE_DAYS"
+_GRACE_DAYS = 3
+_MOST_GRACE_DAYS = 27
 _INSTANT_EXAMPLE = "write a date, a time and an offset, e.g. 2026-03-31T23:59:59Z"
 
 
@@ -36,6 +39,21 @@ def load_settings(
     """
     root = home or Path(environment.get(HOME_VARIABLE) or DEFAULT_HOME)
     return Settings(Home(root.expanduser().resolve()), parse_instant(as_of) if as_of is not None else None)
+
+
+def close_grace_days(environment: Mapping[str, str] = os.environ) -> int:
+    """Days after the end of a month before its books are closed by themselves.
+
+    :raises ConfigurationError: not a whole number from 0 to 27.
+    """
+    text = environment.get(GRACE_VARIABLE, "").strip() or str(_GRACE_DAYS)
+    if not (text.isascii() and text.isdigit() and int(text) <= _MOST_GRACE_DAYS):
+        raise ConfigurationError(
+            f"{text!r} is not a number of days from 0 to {_MOST_GRACE_DAYS}",
+            where=GRACE_VARIABLE,
+            remedy=f"write e.g. {_GRACE_DAYS}, or leave it unset for that",
+        )
+    return int(text)
 
 
 def parse_instant(text: str) -> datetime:

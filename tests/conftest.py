@@ -21,7 +21,12 @@ PROJECT = Path(__file__).parents[1] / "dbt_project"
 def cli() -> Cli:
     """``cli("run", "--home", home)``: the command as a person runs it."""
 
-    def run(*arguments: object, code: str = "from pipelines.cli import main; main()", timeout: float = 240):
+    def run(
+        *arguments: object,
+        code: str = "from pipelines.cli import main; main()",
+        timeout: float = 240,
+        settings: dict[str, str] | None = None,
+    ):
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith("METERHOUSE_")
         }
@@ -31,7 +36,7 @@ def cli() -> Cli:
             text=True,
             timeout=timeout,
             check=False,
-            env={**environment, "COLUMNS": "200", "TERM": "dumb"},
+            env={**environment, "COLUMNS": "200", "TERM": "dumb", **(settings or {})},
         )
 
     return run

@@ -13,10 +13,36 @@
     {{ read_files([lake_path("catalog/" ~ setting("METERHOUSE_CATALOG_VERSION") ~ "/" ~ name ~ ".parquet")]) }}
 {%- endmacro %}
 
+{#- Accounts put together for one computation are in a folder of their own. -#}
 {% macro accounts_table(name) -%}
     {%- set lineage = source("accounts", name) -%}
-    {{ read_files([lake_path("accounts/" ~ setting("METERHOUSE_ACCOUNTS_VERSION") ~ "/" ~ name ~ ".parquet")]) }}
+    {%- set folder = knowledge("METERHOUSE_ACCOUNTS_FOLDER")
+        or lake_path("accounts/" ~ setting("METERHOUSE_ACCOUNTS_VERSION")) -%}
+    {{ read_files([folder ~ "/" ~ name ~ ".parquet"]) }}
 {%- endmacro %}
+
+{#- Condition: this build is about the customer. Models read few columns of few tables before they can say so, and
+    everything after them is small by itself. -#}
+{% macro is_customer_known(customer_id) -%}
+    {%- set file = knowledge("METERHOUSE_CUSTOMERS") -%}
+    {%- if file -%}
+        {{ customer_id }} in (select customers.customer_id from {{ read_files([file]) }} as customers)
+    {%- else -%}
+        true
+    {%- endif -%}
+{%- endmacro %}
+
+{#- Files of a ledger table that grows by closing (lake/ledger/<table>/<closing number>.parquet), of the closings that
+    this build knows; maybe none. -#}
+{% macro closing_files(table) %}
+    {%- set known = knowledge("METERHOUSE_KNOWN_CLOSING") -%}
+    {%- set query -%}
+        select file from {{ list_files(lake_path("ledger/" ~ table ~ "/*.parquet")) }}
+        {% if known -%} where cast(parse_filename(file, true) as integer) <= {{ known }} {%- endif %}
+        order by file
+    {%- endset -%}
+    {{ return(column_values(query) | list) }}
+{% endmacro %}
 
 {% macro column_values(query) %}
     {%- if not execute -%}{{ return([]) }}{%- endif -%}
@@ -26,9 +52,15 @@
 {#- Manifest files that the relation does not hold yet. The empty schema file comes first: it gives the types and
     keeps the list from being empty. -#}
 {% macro new_manifest_files(relation=none) %}
+    {%- set known = knowledge("METERHOUSE_KNOWN_BATCHES") -%}
     {%- set query -%}
         select file from {{ list_files(lake_path("batches/*.parquet")) }}
-        {% if relation -%} where parse_filename(file, true) not in (select batch_id from {{ relation }}) {%- endif %}
+        where
+            true
+            {% if relation -%} and parse_filename(file, true) not in (select batch_id from {{ relation }}) {%- endif %}
+            {% if known -%}
+                and parse_filename(file, true) in (select known.batch_id from {{ read_files([known]) }} as known)
+            {%- endif %}
         order by file
     {%- endset -%}
     {{ return([lake_path("schema/batches.parquet")] + (column_values(query) | list)) }}

@@ -12,6 +12,13 @@
     {%- else -%}cast('1970-01-01T00:00:00+00:00' as timestamp with time zone){%- endif -%}
 {%- endmacro %}
 
+{#- What part of lake and ledger a build knows is told by files and a number; nothing told: all of it. A build that
+    computes what was known before, or for some customers only, is told. -#}
+{% macro knowledge(name) %}
+    {%- if not execute -%}{{ return("") }}{%- endif -%}
+    {{ return(env_var(name, "")) }}
+{% endmacro %}
+
 {% macro build_id() -%}{{ setting("METERHOUSE_BUILD_ID") }}{%- endmacro %}
 
 {#- What a person asked to be rebuilt: {"days": [...]}, {"months": [...]}, {"all": true} or {}. -#}

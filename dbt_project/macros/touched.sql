@@ -91,6 +91,7 @@
         where
             not events.is_void
             and ({{ condition }})
+            and {{ is_customer_known("events.customer_id") }}
             and revisions.event_id is null
     ) as effective
     {{ where_touched() }}

@@ -8,9 +8,9 @@ with plan_comparisons as (
 
 ),
 
-invoice_lines as (
+rated_lines as (
 
-    select * from {{ ref('invoice_lines') }}
+    select * from {{ ref('int_rated_lines') }}
 
 ),
 
@@ -20,7 +20,7 @@ invoiced as (
         subscription_id,
         period_start,
         sum(amount_minor) as total_minor
-    from invoice_lines
+    from rated_lines
     group by
         subscription_id,
         period_start

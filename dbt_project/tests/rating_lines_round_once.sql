@@ -1,7 +1,7 @@
 -- Guards against a line that is rounded twice or in the wrong unit.
-with invoice_lines as (
+with rated_lines as (
 
-    select * from {{ ref('invoice_lines') }}
+    select * from {{ ref('int_rated_lines') }}
 
 ),
 
@@ -14,13 +14,13 @@ currencies as (
 scaled as (
 
     select
-        invoice_lines.invoice_line_id,
-        invoice_lines.amount_minor,
-        invoice_lines.amount * case currencies.minor_units
+        rated_lines.invoice_line_id,
+        rated_lines.amount_minor,
+        rated_lines.amount * case currencies.minor_units
             when 0 then 1 when 1 then 10 when 2 then 100 when 3 then 1000 when 4 then 10000
         end as exact_minor
-    from invoice_lines
-    inner join currencies on invoice_lines.currency = currencies.currency
+    from rated_lines
+    inner join currencies on rated_lines.currency = currencies.currency
 
 )
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from models.accounts import Accounts, Budget, Customer, Override, Subscription
-from models.catalog import AlertSettings, Catalog, Charge, FxRate, Meter, PlanVersion, Price
+from models.catalog import AlertSettings, Catalog, Charge, FxRate, Issuer, Meter, PlanVersion, Price
 from models.events import SourcesDocument
 from pipelines.catalog.documents import Document, M, Read, Reader, Spot, YamlDocument
-from pipelines.catalog.validate import PlanRead, accounts_faults, catalog_faults
+from pipelines.catalog.validate import PlanRead, accounts_faults, alert_faults, catalog_faults
 from pipelines.catalog.versions import accounts_tables, catalog_tables, version_of
 from pipelines.errors import ConfigurationError
 from pipelines.home import Home
@@ -36,6 +36,13 @@ class Configuration:
         return version_of(accounts_tables(self.accounts))
 
 
+def load_alert_settings(home: Home) -> AlertSettings:
+    """What alerts.yml alone says; the defaults where it has faults or is not there."""
+    reader = Reader(home.root)
+    settings = _whole(reader, AlertSettings, reader.yaml("catalog/alerts.yml", required=False))
+    return settings or AlertSettings()
+
+
 def load_configuration(home: Home) -> Configuration:
     """Read and validate the documents of a home; nothing is written.
 
@@ -48,7 +55,11 @@ def load_configuration(home: Home) -> Configuration:
     meters = [reader.entry(Meter, item, spot) for item, spot in reader.items(meters_document, "meters")]
     plans = [_plan(reader, item, spot) for item, spot in reader.items(plans_document, "plans")]
     sources = _whole(reader, SourcesDocument, reader.yaml("catalog/sources.yml", required=False))
-    alerts = _whole(reader, AlertSettings, reader.yaml("catalog/alerts.yml", required=False))
+    alerts_document = reader.yaml("catalog/alerts.yml", required=False)
+    alerts = (
+        reader.entry(AlertSettings, alerts_document.data, alerts_document.spot) if alerts_document else None
+    )
+    issuer = _whole(reader, Issuer, reader.yaml("catalog/issuer.yml", required=False))
     prices = reader.entries(Price, reader.csv("catalog/prices.csv", Price, required=False))
     fx_rates = reader.entries(FxRate, reader.csv("catalog/fx_rates.csv", FxRate, required=False))
 
@@ -62,6 +73,7 @@ def load_configuration(home: Home) -> Configuration:
     faults = [
         *reader.faults,
         *catalog_faults(meters if meters_document else None, plans, prices, fx_rates),
+        *alert_faults(alerts, meters if meters_document else None),
         *accounts_faults(
             customers if customers_table else None,
             subscriptions if subscriptions_table else None,
@@ -83,7 +95,8 @@ def load_configuration(home: Home) -> Configuration:
         plans=_values([entry.plan for entry in plans]),
         prices=_values(prices),
         fx_rates=_values(fx_rates),
-        alerts=alerts or AlertSettings(),
+        alerts=(alerts and alerts.value) or AlertSettings(),
+        issuer=issuer or Issuer(),
     )
     accounts = Accounts(
         customers=_values(customers),

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.accounts import Accounts
-from models.catalog import AlertSettings, Catalog, Charge, Graduated, PlanVersion, Volume
+from models.catalog import AlertSettings, Catalog, Charge, Graduated, Issuer, PlanVersion, Volume
 from models.events import SourcesDocument
 from models.money import MINOR_UNITS, PRECISION, PRICE_SCALE, SCALE, UNLIMITED, plain
 from pipelines.catalog.documents import Document
@@ -136,6 +136,12 @@ def catalog_tables(catalog: Catalog, sources: SourcesDocument | None) -> list[Ta
         ),
         _table("currencies", "currency minor_units:whole", MINOR_UNITS.items()),
         _table("alert_settings", "key value", _alert_settings(catalog.alerts)),
+        _table(
+            "issuer",
+            "name address tax_id email website payment_terms_days:whole payment_instructions note"
+            " service_category service_subcategory",
+            [_issuer(catalog.issuer)],
+        ),
         _table(
             "sources",
             "position:whole name document",
@@ -287,6 +293,22 @@ def _charge(plan: PlanVersion, position: int, charge: Charge) -> tuple[Value, ..
 
 def _alert_settings(alerts: AlertSettings) -> list[tuple[str, str]]:
     return [(key, _json(value)) for key, value in alerts.model_dump().items()]
+
+
+def _issuer(issuer: Issuer) -> tuple[Value, ...]:
+    """Several lines are one text with line ends between them."""
+    return (
+        issuer.name,
+        "\n".join(issuer.address) or None,
+        issuer.tax_id,
+        issuer.email,
+        issuer.website,
+        issuer.payment_terms_days,
+        "\n".join(issuer.payment_instructions) or None,
+        issuer.note,
+        issuer.service_category,
+        issuer.service_subcategory,
+    )
 
 
 def _finite(value: Decimal | str) -> Decimal | None:

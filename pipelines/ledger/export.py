@@ -1,10 +1,11 @@
 """The ledger's facts as Parquet in the lake, so that dbt reads them on any engine; nothing reads them back.
 
+Small tables are written whole. What a closing issued never changes: one file per table and closing.
 The outbox stays inside: what was delivered when is nobody's fact but the sender's.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,36 @@ import sqlalchemy as sa
 from filelock import FileLock
 
 from pipelines.home import Home
+from pipelines.ledger.books_schema import (
+    BOOKS,
+    closings,
+    credit_note_lines,
+    credit_notes,
+    issued_invoices,
+    issued_lines,
+)
+from pipelines.ledger.connect import LedgerError
+from pipelines.ledger.payments_schema import (
+    stripe_differences,
+    stripe_invoices,
+    stripe_outbox,
+    stripe_reconciliations,
+    stripe_seen,
+)
 from pipelines.ledger.schema import ExactDecimal, Instant, alert_reads, alerts, decisions
 
 DECIMAL = pa.decimal128(38, 12)
 _EXPORTED = (alerts, alert_reads, decisions)
+_PAYMENTS = {
+    # With what shows that a table changed. What a request said in full stays in the ledger.
+    stripe_outbox: (stripe_outbox.c.state, stripe_outbox.c.changed_at),
+    stripe_invoices: (stripe_invoices.c.status, stripe_invoices.c.changed_at),
+    stripe_seen: (stripe_seen.c.object, stripe_seen.c.seen_at),
+    stripe_reconciliations: (stripe_reconciliations.c.account, stripe_reconciliations.c.finished_at),
+    stripe_differences: (stripe_differences.c.reconciliation_id, stripe_differences.c.difference_id),
+}
+_NOT_EXPORTED = {stripe_outbox.c.content, stripe_outbox.c.request}
+_STATE = b"meterhouse.state"
 
 
 def export_folder(home: Home) -> Path:
@@ -28,7 +55,7 @@ def export_folder(home: Home) -> Path:
 
 def exported_files(home: Home) -> list[Path]:
     """The files that an export writes."""
-    return [export_folder(home) / f"{table.name}.parquet" for table in _EXPORTED]
+    return [export_folder(home) / f"{table.name}.parquet" for table in (*_EXPORTED, *_PAYMENTS)]
 
 
 def export_tables(engine: sa.Engine, home: Home) -> None:
@@ -46,7 +73,61 @@ def export_tables(engine: sa.Engine, home: Home) -> None:
                 for table in _EXPORTED
             }
         for table, rows in found.items():
-            _write(_as_arrow(table, rows), folder / f"{table.name}.parquet")
+            _write(_as_arrow(table.columns, rows), folder / f"{table.name}.parquet")
+
+
+def export_books(engine: sa.Engine, home: Home) -> None:
+    """Write the closings that the lake does not have yet: ``<table>/<closing number>.parquet``.
+
+    A closing's own row comes last; where it is, its other files are.
+
+    :raises LedgerError: the lake has a closing that the ledger lacks: an older ledger was put in its place.
+    """
+    folder = export_folder(home)
+    home.ledger.mkdir(parents=True, exist_ok=True)
+    with FileLock(home.ledger / ".export.lock"), engine.connect() as connection:
+        issued: set[int] = set(connection.scalars(sa.select(closings.c.closing_number)))
+        written = {int(file.stem) for file in (folder / closings.name).glob("[0-9]*.parquet")}
+        if strange := written - issued:
+            raise LedgerError(
+                f"closing {min(strange)} is in the lake, but not in the ledger",
+                where=str(folder / closings.name / f"{min(strange)}.parquet"),
+                remedy="this is not the ledger that this lake belongs to: restore the newest backup of it",
+            )
+        for number in sorted(issued - written):
+            for table in reversed(BOOKS):
+                (folder / table.name).mkdir(parents=True, exist_ok=True)
+                rows = connection.execute(_of_closing(table, number)).all()
+                _write(_as_arrow(table.columns, rows), folder / table.name / f"{number}.parquet")
+
+
+def export_payments(engine: sa.Engine, home: Home) -> None:
+    """Write the tables of payments that changed since they were last written, each whole."""
+    folder = export_folder(home)
+    folder.mkdir(parents=True, exist_ok=True)
+    home.ledger.mkdir(parents=True, exist_ok=True)
+    with FileLock(home.ledger / ".export.lock"), engine.connect() as connection:
+        for table, (kind, changed) in _PAYMENTS.items():
+            counts = sa.select(kind, sa.func.count(), sa.func.max(changed)).group_by(kind).order_by(kind)
+            state = repr([tuple(row) for row in connection.execute(counts)]).encode()
+            file = folder / f"{table.name}.parquet"
+            if file.exists() and (pq.read_schema(file).metadata or {}).get(_STATE) == state:
+                continue
+            columns = [column for column in table.columns if column not in _NOT_EXPORTED]
+            rows = connection.execute(sa.select(*columns).order_by(*table.primary_key.columns)).all()
+            _write(_as_arrow(columns, rows).replace_schema_metadata({_STATE: state}), file)
+
+
+def _of_closing(table: sa.Table, number: int) -> sa.Select[Any]:
+    """The rows of a table that a closing brought, in the order of their keys."""
+    rows = sa.select(table).order_by(*table.primary_key.columns)
+    if table is issued_lines:
+        rows = rows.join(issued_invoices, issued_lines.c.invoice_id == issued_invoices.c.invoice_id)
+        return rows.where(issued_invoices.c.closing_number == number)
+    if table is credit_note_lines:
+        rows = rows.join(credit_notes, credit_note_lines.c.credit_note_id == credit_notes.c.credit_note_id)
+        return rows.where(credit_notes.c.closing_number == number)
+    return rows.where(table.c.closing_number == number)
 
 
 def exact(value: Decimal | None) -> Decimal | None:
@@ -62,12 +143,9 @@ def exact(value: Decimal | None) -> Decimal | None:
         raise ValueError(f"{value} does not fit DECIMAL(38,12) exactly") from None
 
 
-def _as_arrow(table: sa.Table, rows: Sequence[sa.Row[Any]]) -> pa.Table:
+def _as_arrow(described: Iterable[sa.Column[Any]], rows: Sequence[sa.Row[Any]]) -> pa.Table:
     schema = pa.schema(
-        [
-            pa.field(column.name, _arrow_type(column), nullable=bool(column.nullable))
-            for column in table.columns
-        ]
+        [pa.field(column.name, _arrow_type(column), nullable=bool(column.nullable)) for column in described]
     )
     columns = list(zip(*rows, strict=True)) or [()] * len(schema)
     arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
@@ -83,6 +161,8 @@ def _arrow_type(column: sa.Column[Any]) -> pa.DataType:
         return pa.date32()
     if isinstance(column.type, sa.Integer):
         return pa.int64()
+    if isinstance(column.type, sa.Boolean):
+        return pa.bool_()
     return pa.string()
 
 

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
 from pipelines.ledger.connect import WRITES, Address, describe_failure, find_address, make_engine
-from pipelines.ledger.export import exact, export_tables, exported_files
+from pipelines.ledger.export import exact, export_books, export_payments, export_tables, exported_files
 from pipelines.ledger.migrate import migrate
 from pipelines.ledger.records import (
     Alert,
@@ -101,14 +101,14 @@ class Ledger:
         :raises ValueError: a figure has more digits than the ledger's export holds.
         """
         candidates = {alert.alert_id: _checked(alert) for alert in found}
-        with self._writing() as connection:
+        with self.writing() as connection:
             known = _known_alerts(connection, candidates)
             new = [candidates[alert_id] for alert_id in sorted(candidates.keys() - known)]
             if new:
                 raised = {"raised_at": raised_at, "build_id": build_id}
                 connection.execute(sa.insert(alerts), [asdict(alert) | raised for alert in new])
                 messages = outbox(new) if outbox else ()
-                _add_messages(connection, messages, destinations, raised_at)
+                add_messages(connection, messages, destinations, raised_at)
         if new:
             self.export()
         return new
@@ -124,7 +124,7 @@ class Ledger:
             query = query.where(alerts.c.customer_id == customer_id)
         if is_unread_only:
             query = query.where(alert_reads.c.alert_id.is_(None))
-        with self._reading() as connection:
+        with self.reading() as connection:
             rows = connection.execute(query).mappings().all()
         return [
             RaisedAlert(
@@ -150,7 +150,7 @@ class Ledger:
         :returns: the ids that were unread until now.
         :raises MeterhouseError: an id that the ledger does not have; nothing is marked.
         """
-        with self._writing() as connection:
+        with self.writing() as connection:
             if alert_ids is None:
                 wanted = set(connection.scalars(sa.select(alerts.c.alert_id)))
             else:
@@ -191,7 +191,7 @@ class Ledger:
             .order_by(decisions.c.decision_number.desc())
             .limit(1)
         )
-        with self._writing() as connection:
+        with self.writing() as connection:
             is_new = connection.scalar(last) != decision
             if is_new:
                 connection.execute(
@@ -208,7 +208,7 @@ class Ledger:
 
     def decisions(self) -> list[Decision]:
         """Every decision ever taken, the first one first."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             rows = connection.execute(sa.select(decisions).order_by(decisions.c.decision_number)).mappings()
             return [Decision(**row) for row in rows]
 
@@ -218,22 +218,22 @@ class Ledger:
         self, messages: Sequence[Message], destinations: Collection[str], created_at: datetime
     ) -> int:
         """Put messages into the outbox, one row per message and destination; how many were not there yet."""
-        with self._writing() as connection:
-            return _add_messages(connection, messages, destinations, created_at)
+        with self.writing() as connection:
+            return add_messages(connection, messages, destinations, created_at)
 
     def notifications(self, state: DeliveryState | None = None) -> list[Notification]:
         """The outbox, oldest first."""
         query = sa.select(notifications).order_by(notifications.c.created_at, notifications.c.notification_id)
         if state is not None:
             query = query.where(notifications.c.state == state)
-        with self._reading() as connection:
+        with self.reading() as connection:
             return [_notification(row) for row in connection.execute(query).mappings()]
 
     def count_notifications(self) -> dict[DeliveryState, int]:
         """How many messages are in each state; states without any are left out."""
         state = notifications.c.state
         query = sa.select(state, sa.func.count()).group_by(state).order_by(state)
-        with self._reading() as connection:
+        with self.reading() as connection:
             return {cast(DeliveryState, row[0]): int(row[1]) for row in connection.execute(query).all()}
 
     def claim_notification(
@@ -258,7 +258,7 @@ class Ledger:
             )
             .limit(1)
         )
-        with self._writing() as connection:
+        with self.writing() as connection:
             while (row := connection.execute(due).mappings().first()) is not None:
                 found = _notification(row)
                 this = sa.update(notifications).where(
@@ -278,7 +278,7 @@ class Ledger:
         query = sa.select(sa.func.min(notifications.c.next_attempt_at)).where(
             notifications.c.state == "pending", notifications.c.destination.in_(sorted(destinations))
         )
-        with self._reading() as connection:
+        with self.reading() as connection:
             return cast(datetime | None, connection.scalar(query))
 
     def record_sent(self, notification_id: str, sent_at: datetime) -> None:
@@ -304,7 +304,7 @@ class Ledger:
             .where(notifications.c.state == "failed")
             .values(state="pending", attempt_count=0, next_attempt_at=None)
         )
-        with self._writing() as connection:
+        with self.writing() as connection:
             return connection.execute(again).rowcount
 
     # Lake
@@ -317,6 +317,8 @@ class Ledger:
         """
         try:
             export_tables(self._engine, self.home)
+            export_books(self._engine, self.home)
+            export_payments(self._engine, self.home)
         except SQLAlchemyError as error:
             raise describe_failure(self._address, error) from None
 
@@ -327,16 +329,24 @@ class Ledger:
             .where(notifications.c.notification_id == notification_id, notifications.c.state != "sent")
             .values(**values)
         )
-        with self._writing() as connection:
+        with self.writing() as connection:
             connection.execute(change)
 
     @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
+    def writing(self) -> Iterator[sa.Connection]:
+        """One transaction that writes, for modules with tables of their own; writers take turns.
+
+        :raises LedgerError: the database refused, or is out of reach; nothing was written.
+        """
         with self._transaction(writes=True) as connection:
             yield connection
 
     @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
+    def reading(self) -> Iterator[sa.Connection]:
+        """One transaction that only reads.
+
+        :raises LedgerError: the database is out of reach.
+        """
         with self._transaction(writes=False) as connection:
             yield connection
 
@@ -370,12 +380,13 @@ def _known_alerts(connection: sa.Connection, alert_ids: Iterable[str]) -> set[st
     return known
 
 
-def _add_messages(
+def add_messages(
     connection: sa.Connection,
     messages: Sequence[Message],
     destinations: Collection[str],
     created_at: datetime,
 ) -> int:
+    """Put messages into the outbox within a transaction that writes; how many rows were not there yet."""
     rows = {
         (notification_id := _notification_id(message.key, destination)): {
             "notification_id": notification_id,

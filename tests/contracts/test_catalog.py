@@ -29,7 +29,7 @@ METER_CASES = [
     (
         "a feature that no plan could name",
         one_meter(requires_feature="'a\"b'"),
-        one_meter(requires_feature="api_access"),
+        one_meter(),
         "meters[0].requires_feature",
         "not the name of a feature",
     ),
@@ -390,6 +390,35 @@ def test_meter_ids_are_given_once(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("features", "remedy"),
+    [
+        ("{api_access: false}", None),
+        ("{api_acces: true}", "did you mean api_acces?"),
+        ("{}", "add it to the features of a plan in plans.yml, or write one of those there"),
+    ],
+)
+def test_a_meter_requires_a_feature_that_some_plan_names(tmp_path, features, remedy):
+    plans = one_plan(features="{support: email}", id="small") + plan(features=features)
+    meters = one_meter(requires_feature="api_access")
+    customers = {"subscriptions_csv": "subscription_id,customer_id,plan_id,started_on\n"}
+    found = faults(tmp_path, meters_yml=meters, plans_yml=plans, **customers)
+    assert [(fault.file, fault.path, fault.problem, fault.remedy) for fault in found] == [
+        (
+            "catalog/meters.yml",
+            "meters[0].requires_feature (line 7)",
+            "no plan names the feature api_access",
+            remedy,
+        )
+    ][: remedy is not None]
+
+
+def test_features_of_plans_that_cannot_be_read_are_not_judged(tmp_path):
+    meters = one_meter(requires_feature="api_access")
+    [fault] = faults(tmp_path, meters_yml=meters, plans_yml=one_plan(features="[api_access]"))
+    assert fault.file == "catalog/plans.yml"
+
+
 def test_a_meter_that_is_not_billable_has_no_charge(tmp_path):
     [fault] = faults(tmp_path / "wrong", meters_yml=one_meter(billable="false"))
     assert "billable: false" in str(fault)
@@ -555,6 +584,9 @@ def test_fx_rates(tmp_path, rows, words):
         ("usage_threshold: []", "did you mean usage_thresholds?"),
         ("spike: {lookback_days: 0}", "at least 1"),
         ('recommendations: {upgrade_above: "0.2"}', "downgrade_below"),
+        ("recommendations: {meters: [calls]}", None),
+        ("recommendations: {meters: [call]}", "did you mean calls"),
+        ("recommendations: {meters: []}", "name some"),
         ("models: {allowed: [a], fallback: b}", "not an allowed model"),
         ("models: {allowed: [a, b], fallback: b, substitutes: {c: [a]}}", None),
         ("models: {allowed: [a], substitutes: {c: [b]}}", "not allowed"),

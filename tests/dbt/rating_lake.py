@@ -41,6 +41,9 @@ CATALOG = {
     "fx_rates": f"rate_date date, base varchar, quote varchar, rate {MONEY}",
     "currencies": "currency varchar, minor_units bigint",
     "alert_settings": "key varchar, value varchar",
+    "issuer": """name varchar, address varchar, tax_id varchar, email varchar, website varchar,
+        payment_terms_days bigint, payment_instructions varchar, note varchar, service_category varchar,
+        service_subcategory varchar""",
     "files": FILES,
 }
 ACCOUNTS = {
@@ -101,6 +104,11 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "payload_hash": "",
         "ingested_at": "2026-01-01T00:00:00Z",
     },
+}
+ISSUER = {
+    "name": "Test issuer",
+    "service_category": "AI and Machine Learning",
+    "service_subcategory": "Generative AI",
 }
 CURRENCIES = [("USD", 2), ("EUR", 2), ("JPY", 0), ("KWD", 3), ("CLF", 4)]
 
@@ -173,6 +181,7 @@ class RatingHome:
         rows = {name: [dict(row) for row in tables.get(name, [])] for name in schemas}
         if kind == "catalog":
             rows["currencies"] = [{"currency": name, "minor_units": digits} for name, digits in CURRENCIES]
+            rows["issuer"] = rows["issuer"] or [ISSUER]
             for meter in rows["meters"]:
                 meter.setdefault("name", meter["meter_id"])
             for plan in rows["plans"]:
@@ -235,7 +244,8 @@ class RatingHome:
         full_refresh: bool = False,
         rebuild: Mapping[str, Any] | None = None,
         command: str = "run",
-        select: str = "+invoices +plan_comparisons +overages +monthly_usage +int_rating_faults",
+        select: str = "+invoices +invoice_lines +plan_comparisons +overages +monthly_usage +int_rating_faults",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """Run dbt on the home; a failure shows what failed."""
         self.builds += 1
@@ -248,6 +258,7 @@ class RatingHome:
             "METERHOUSE_CODE_VERSION": "tests",
             "METERHOUSE_REBUILD": json.dumps(rebuild or {}),
             "METERHOUSE_WAREHOUSE_FILE": str(self.warehouse_file),
+            **(environment or {}),
         }
         arguments = [
             command,
@@ -267,7 +278,7 @@ class RatingHome:
             "none",
         ]
         if command == "build":
-            arguments += ["--exclude-resource-type", "unit_test"]
+            arguments += ["--exclude-resource-type", "unit_test", "--indirect-selection", "cautious"]
         if full_refresh:
             arguments.append("--full-refresh")
         before = dict(os.environ)

@@ -36,7 +36,7 @@ def build_warehouse(home: Home, as_of: datetime, *, from_nothing: bool = False) 
     save_versions(home, configuration)
     ingest_inbox(home, configuration.sources, as_of)
     refresh_prices(home, as_of)
-    resolve_new_names(home)
+    resolve_new_names(home, configuration.catalog.alerts.models.substitutes)
     settings = dbt.BuildSettings(
         as_of=as_of,
         build_id=uuid.uuid4().hex,

@@ -15,7 +15,7 @@ from servers import Receiver
 
 from pipelines.alerts import found_alerts, raise_new_alerts
 from pipelines.alerts_cli import mark_alerts_read, show_alerts
-from pipelines.assets.alerts import RAISED, raised_alerts
+from pipelines.assets.alerts import RAISED, notifications_are_delivered, raised_alerts
 from pipelines.catalog import copy_product
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
@@ -231,11 +231,27 @@ def test_a_ledger_out_of_order_is_a_warning_of_the_run(home):
     copy_product(home, "coachos")
     (home.ledger / "ledger.sqlite").write_text("this is no database")
     session = Session(Settings(home, NOW))
-    assert materialize(home, session).success
+    result = materialize(home, session)
+    assert result.success
     assert "wait for the next run" in session.warnings[0]
+    assert not result.get_asset_check_evaluations()[0].passed
+
+
+@pytest.mark.parametrize(("max_attempts", "passed"), [(2, True), (1, False)])
+def test_a_message_that_was_given_up_stays_visible_as_a_check(home, max_attempts, passed):
+    copy_product(home, "coachos")
+    with Receiver(500, 500) as receiver:
+        environment = {"METERHOUSE_ALERT_URL": receiver.url}
+        policy = RetryPolicy(max_attempts, first_delay_seconds=60)
+        raise_new_alerts(home, ENTRIES, NOW, environment=environment, policy=policy)
+    [check] = materialize(home).get_asset_check_evaluations()
+    assert (check.passed, check.severity) == (passed, dg.AssetCheckSeverity.WARN)
+    assert check.metadata["pending" if passed else "failed"].value == 2
 
 
 def materialize(home: Home, session: Session | None = None) -> dg.ExecuteInProcessResult:
     with dg.DagsterInstance.ephemeral() as instance:
         resources = {"session": session or Session(Settings(home, NOW))}
-        return dg.materialize([raised_alerts], resources=resources, instance=instance)
+        return dg.materialize(
+            [raised_alerts, notifications_are_delivered], resources=resources, instance=instance
+        )

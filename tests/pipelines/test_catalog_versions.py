@@ -23,6 +23,7 @@ CATALOG_TABLES = {
     "fx_rates",
     "currencies",
     "alert_settings",
+    "issuer",
     "sources",
     "files",
 }
@@ -214,7 +215,8 @@ def test_alert_settings_are_complete_also_without_a_document(home):
         "budget_thresholds": '["0.5","0.8","1"]',
         "spike": '{"lookback_days":7,"min_quantity":"100","ratio":"2"}',
         "recommendations": (
-            '{"downgrade_below":"0.3","lookback_cycles":3,"max_cost_per_request":"0.05","upgrade_above":"0.9"}'
+            '{"downgrade_below":"0.3","lookback_cycles":3,"max_cost_per_request":"0.05",'
+            '"meters":null,"upgrade_above":"0.9"}'
         ),
         "models": '{"allowed":null,"fallback":null,"substitutes":{}}',
         "destinations": '["env:METERHOUSE_ALERT_URL"]',
@@ -226,10 +228,10 @@ def test_the_feature_that_a_meter_requires_is_a_fact(home):
     assert table(home, "catalog", "meter_features").to_pylist() == []
     before = versions(home)
     meter = "    event_types: [api_call]\n"
-    edit(home, "catalog/meters.yml", meter, f"{meter}    requires_feature: api_access\n")
+    edit(home, "catalog/meters.yml", meter, f"{meter}    requires_feature: billing_type\n")
     save_versions(home, load_configuration(home))
     assert versions(home) != before
-    required = {"meter_id": "api_calls", "feature": "api_access"}
+    required = {"meter_id": "api_calls", "feature": "billing_type"}
     assert table(home, "catalog", "meter_features").to_pylist() == [required]
 
 

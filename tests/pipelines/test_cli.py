@@ -8,7 +8,7 @@ import pytest
 from pipelines import cli as command_line
 from pipelines.settings import parse_instant
 
-COMMANDS = ["init", "simulate-usage", "run", "check", "ui"]
+COMMANDS = ["init", "simulate-usage", "run", "check", "alerts", "usage", "export", "ui"]
 
 
 @pytest.fixture
@@ -47,6 +47,8 @@ def test_help_does_not_wait_for_dagster(cli):
         (["simulate-usage", "--until", "April"], "2026-04-01"),
         (["init", "--product", "nothing"], "coachos"),
         (["ui", "--as-of", "2026-03-31T23:59:59Z"], "wall clock"),
+        (["usage"], "CUSTOMER"),
+        (["export", "tundra"], "--month 2026-03"),
         (["nonsense"], "No such command"),
     ],
 )

@@ -1,14 +1,17 @@
 """`meterhouse run` as a person meets it: it tells, repeats, waits, and never publishes what fails."""
 
+import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import pyarrow.parquet as pq
 import pytest
 from conftest import NOW
+from servers import Receiver
 
 from pipelines import dbt
 from pipelines.home import Home
@@ -103,7 +106,31 @@ def test_a_failing_check_publishes_nothing_and_says_where_to_look(cli, finished_
         assert warehouse.execute(sql.read_text()).fetchall()
 
 
-def test_a_batch_that_lost_rows_publishes_nothing(cli, finished_home):
+@pytest.mark.filterwarnings("ignore")  # Dagster warns about its own previews.
+def test_a_model_that_nobody_can_price_is_named_and_stops_nothing(cli, finished_home):
+    event = {
+        "event_id": "unpriced",
+        "customer_id": "atelier",
+        "event_type": "chat",
+        "provider": "acme",
+        "model": "x1",
+    }
+    event |= {"occurred_at": "2026-03-31T12:00:00Z", "input_tokens": 10, "output_tokens": 1}
+    (finished_home / "inbox" / "extra.jsonl").write_text(json.dumps(event) + "\n")
+    result = cli("run", "--home", finished_home, "--as-of", NOW)
+    assert result.returncode == 0, result.stdout + result.stderr
+    told = " ".join(result.stdout.split())
+    assert "check unpriced_usage_is_empty: provider acme, model x1, reason " in told
+    with duckdb.connect(str(finished_home / "serving" / "meterhouse.duckdb"), read_only=True) as published:
+        listed = published.execute("select customer_id, event_count from unpriced_usage where model = 'x1'")
+        assert listed.fetchall() == [("atelier", 1)]
+    with dg.DagsterInstance.from_config(str(finished_home / ".dagster")) as instance:
+        key = dg.AssetCheckKey(dg.AssetKey("unpriced_usage"), "unpriced_usage_is_empty")
+        [record] = instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+    assert "model x1" in record.event.dagster_event.asset_check_evaluation_data.metadata["found"].value
+
+
+def test_a_batch_that_lost_rows_publishes_nothing_and_is_told_to_the_destinations(cli, finished_home):
     published = finished_home / "serving" / "meterhouse.duckdb"
     before = published.read_bytes()
     manifest = min((finished_home / "lake" / "batches").glob("*.parquet"))
@@ -112,10 +139,17 @@ def test_a_batch_that_lost_rows_publishes_nothing(cli, finished_home):
     pq.write_table(
         table.set_column(place, table.schema.field(place), [[table["rows_read"][0].as_py() + 1]]), manifest
     )
-    result = cli("run", "--home", finished_home, "--as-of", NOW)
+    with Receiver(500) as receiver:
+        with_destination = f"import os; os.environ['METERHOUSE_ALERT_URL'] = {receiver.url!r};"
+        result = cli("run", "--home", finished_home, "--as-of", NOW, code=f"{with_destination} {MAIN}")
     assert result.returncode == 1, result.stdout + result.stderr
-    assert table["source_file"][0].as_py() in result.stderr
+    lost = table["source_file"][0].as_py()
+    assert lost in result.stderr
     assert published.read_bytes() == before
+    # The receiver refuses the first attempt.
+    assert [request.json["title"] for request in receiver.requests] == ["Meterhouse: A run failed"] * 2
+    assert lost in receiver.requests[1].json["message"]
+    assert receiver.url not in result.stderr
     assert cli("check", "--home", finished_home).returncode == 1
 
 

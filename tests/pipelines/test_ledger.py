@@ -422,6 +422,11 @@ def test_the_export_has_the_rows_of_the_ledger(ledger, home):
         "alerts.parquet",
         "alert_reads.parquet",
         "decisions.parquet",
+        "stripe_outbox.parquet",
+        "stripe_invoices.parquet",
+        "stripe_seen.parquet",
+        "stripe_reconciliations.parquet",
+        "stripe_differences.parquet",
     }
 
 

@@ -1,15 +1,10 @@
 {{ config(materialized='view') }}
 
-{#- Revenue is what invoices say, rounded as they are; an invoice belongs to the month of its cycle's last day, and its
-    currency is worth in USD what it was on that day. Costs belong to the month of their events. -#}
+{#- Revenue is what invoices say less what was credited, rounded as they are; an invoice belongs to the month of its
+    cycle's last day, and its currency is worth in USD what it was on that day. Costs belong to the month of their
+    events. -#}
 
-with invoice_lines as (
-
-    select * from {{ ref('invoice_lines') }}
-
-),
-
-invoices as (
+with invoices as (
 
     select * from {{ ref('invoices') }}
 
@@ -31,16 +26,11 @@ invoiced as (
 
     select
         customer_id,
-        invoice_id,
         currency,
+        status,
         cast(period_end - 1 as date) as last_day,
-        cast(sum(amount_minor) as bigint) as amount_minor
-    from invoice_lines
-    group by
-        customer_id,
-        invoice_id,
-        currency,
-        cast(period_end - 1 as date)
+        total_minor - credited_minor as amount_minor
+    from invoices
 
 ),
 
@@ -49,11 +39,10 @@ converted as (
     select
         invoiced.customer_id,
         {{ month_start("invoiced.last_day") }} as calendar_month,
-        invoices.status = 'draft' as is_open,
+        invoiced.status = 'draft' as is_open,
         {{ in_usd("cast(invoiced.amount_minor * currencies.minor_unit as decimal(38, 12))", "currencies") }}
             as revenue_usd
     from invoiced
-    inner join invoices on invoiced.invoice_id = invoices.invoice_id
     left join currencies
         on
             invoiced.currency = currencies.currency

@@ -1,111 +1,79 @@
--- depends_on: {{ ref('int_rated_periods') }}
-{{ config(materialized='incremental', incremental_strategy='append', pre_hook="{{ delete_rerated() }}") }}
+{{ config(materialized='view') }}
 
-with lines as (
+{#- Issued lines are facts of the ledger, whatever rating says now; all other invoices are what rating says so far. -#}
 
-    select * from {{ ref('int_lines') }}
-    where
-        is_current
-        and amount_minor is not null
+with issued_lines as (
+
+    select * from {{ ref('stg_ledger__issued_lines') }}
 
 ),
 
-periods as (
+rated_lines as (
 
-    select * from {{ ref('int_periods_to_rate') }}
-
-),
-
-plan_versions as (
-
-    select * from {{ ref('int_plan_versions') }}
+    select * from {{ ref('int_rated_lines') }}
 
 ),
 
-plan_charges as (
+unissued_invoices as (
 
-    select * from {{ ref('int_plan_charges') }}
-
-),
-
-billable_quantities as (
-
-    select * from {{ ref('int_billable_quantities') }}
-    where is_current
-
-),
-
-cycles as (
-
-    select
-        periods.period_number,
-        periods.customer_id,
-        periods.subscription_id,
-        periods.period_start,
-        periods.period_end,
-        periods.service_start,
-        periods.service_end,
-        plan_versions.plan_id,
-        plan_versions.currency,
-        plan_versions.name as plan_name,
-        {{ fingerprint(["periods.subscription_id", "periods.period_start"]) }} as period_hash,
-        {{ fingerprint([
-            "periods.customer_id", "plan_versions.currency", "periods.period_start", "periods.period_end",
-        ]) }} as invoice_hash,
-        case
-            when plan_versions.proration = 'none' or periods.served_days = periods.cycle_days then ''
-            else ' (' || periods.served_days || ' of ' || periods.cycle_days || ' days)'
-        end as share_words
-    from periods
-    inner join plan_versions on periods.plan_number = plan_versions.plan_number
-
-),
-
-charge_words as (
-
-    select
-        charge_number,
-        meter_id,
-        meter_name,
-        included_count,
-        is_level,
-        overage_model = 'per_unit' as is_per_unit,
-        {{ plain_number("included") }} as included_words,
-        {{ plain_number("capacity_unit_amount") }} as capacity_words,
-        case reset when 'day' then ' per day' when 'calendar_month' then ' per calendar month' else '' end
-            as reset_words,
-        {{ overage_words() }} as overage_words
-    from plan_charges
+    select * from {{ ref('int_unissued_invoices') }}
 
 ),
 
 final as (
 
     select
-        'line_' || left(md5(cycles.period_hash || lines.line_type || ':' || coalesce(charge_words.meter_id, '')), 24)
-            as invoice_line_id,
-        'inv_' || left(cycles.invoice_hash, 24) as invoice_id,
-        cycles.customer_id,
-        cycles.subscription_id,
-        cycles.plan_id,
-        lines.line_type,
-        charge_words.meter_id,
-        {{ line_description() }} as description,
-        cycles.currency,
-        {{ unscaled("lines.quantity_count") }} as quantity,
-        {{ amount_decimal("lines.amount") }} as amount,
-        lines.amount_minor,
-        cycles.period_start,
-        cycles.period_end,
-        cycles.service_start,
-        cycles.service_end
-    from lines
-    inner join cycles on lines.period_number = cycles.period_number
-    left join charge_words on lines.charge_number = charge_words.charge_number
-    left join billable_quantities
-        on
-            lines.period_number = billable_quantities.period_number
-            and lines.charge_number = billable_quantities.charge_number
+        invoice_line_id,
+        invoice_id,
+        customer_id,
+        subscription_id,
+        plan_id,
+        line_type,
+        meter_id,
+        description,
+        currency,
+        quantity,
+        amount,
+        amount_minor,
+        cast(line_number as integer) as line_number,
+        adjusts_line_id,
+        adjusts_invoice_id,
+        restated_quantity,
+        restated_amount_minor,
+        causes,
+        plan_version,
+        period_start,
+        period_end,
+        service_start,
+        service_end
+    from issued_lines
+    union all
+    select
+        rated_lines.invoice_line_id,
+        rated_lines.invoice_id,
+        rated_lines.customer_id,
+        rated_lines.subscription_id,
+        rated_lines.plan_id,
+        rated_lines.line_type,
+        rated_lines.meter_id,
+        rated_lines.description,
+        rated_lines.currency,
+        rated_lines.quantity,
+        rated_lines.amount,
+        rated_lines.amount_minor,
+        cast(null as integer) as line_number,
+        cast(null as varchar) as adjusts_line_id,
+        cast(null as varchar) as adjusts_invoice_id,
+        cast(null as decimal(38, 12)) as restated_quantity,
+        cast(null as bigint) as restated_amount_minor,
+        cast(null as varchar) as causes,
+        rated_lines.plan_version,
+        rated_lines.period_start,
+        rated_lines.period_end,
+        rated_lines.service_start,
+        rated_lines.service_end
+    from rated_lines
+    inner join unissued_invoices on rated_lines.invoice_id = unissued_invoices.invoice_id
 
 )
 

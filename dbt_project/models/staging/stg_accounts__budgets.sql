@@ -15,6 +15,7 @@ renamed as (
         amount,
         pause_at
     from source
+    where {{ is_customer_known('source.customer_id') }}
 
 )
 

@@ -14,6 +14,7 @@ renamed as (
         timezone,
         inactive_from
     from source
+    where {{ is_customer_known('source.customer_id') }}
 
 )
 

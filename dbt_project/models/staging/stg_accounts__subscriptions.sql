@@ -15,6 +15,7 @@ renamed as (
         started_on,
         ended_on
     from source
+    where {{ is_customer_known('source.customer_id') }}
 
 )
 

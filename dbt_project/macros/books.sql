@@ -1,0 +1,142 @@
+{#- Issued documents: reading them from the ledger's export, and the words and hashes of new ones. -#}
+
+{#- Rows of a ledger table that the relation does not hold yet, each with the closing that brought it; before the first
+    closing a table of the given columns without rows. -#}
+{% macro closing_rows(table, columns, relation=none) -%}
+    {%- set lineage = source("ledger", table) -%}
+    {%- set held = (column_values("select max(closing_number) from " ~ relation)[0] or 0) | int if relation else 0 -%}
+    {%- set files = [] -%}
+    {%- for file in closing_files(table) -%}
+        {%- set number = file.split("/")[-1].split(".")[0] | int -%}
+        {%- if number > held -%}{%- do files.append({"path": file, "number": number}) -%}{%- endif -%}
+    {%- endfor -%}
+    (
+        select
+            {% for column, type in columns.items() -%}
+            cast(null as {{ type }}) as {{ column }},
+            {% endfor -%}
+            cast(null as integer) as closing_number
+        where false
+        {%- for file in files %}
+        union all
+        select
+            {{ columns.keys() | join(",\n            ") }},
+            {{ file.number }} as closing_number
+        from {{ read_files([file.path]) }}
+        {%- endfor %}
+    )
+{%- endmacro %}
+
+{#- The last day that a cycle may have to be part of the closing being computed; without one, any day. -#}
+{% macro is_within_closing(period_end) -%}
+    {%- set through = knowledge("METERHOUSE_CLOSE_THROUGH") -%}
+    {%- if through -%}
+        {{ period_end }} <= date {{ quoted(through) }} + 1
+    {%- else -%}
+        true
+    {%- endif -%}
+{%- endmacro %}
+
+{#- Minor units as people write them: 1,234.50 -#}
+{% macro money_words(amount_minor, minor_units) -%}
+    {{ return(adapter.dispatch("money_words")(amount_minor, minor_units)) }}
+{%- endmacro %}
+{% macro default__money_words(amount_minor, minor_units) -%}
+    {%- set amount = in_major(amount_minor, minor_units) -%}
+    (
+        case when ({{ amount_minor }}) < 0 then '-' else '' end
+        || format('{:,}', cast(trunc(abs({{ amount }})) as hugeint))
+        || case
+            when {{ minor_units }} = 0 then ''
+            else '.' || substr(cast(abs({{ amount }} - trunc({{ amount }})) as varchar), 3, cast({{ minor_units }} as integer))
+        end
+    )
+{%- endmacro %}
+
+{#- Minor units as an amount of the currency. -#}
+{% macro in_major(amount_minor, minor_units) -%}
+    cast(({{ amount_minor }}) * cast('1e-' || {{ minor_units }} as decimal(38, 12)) as decimal(38, 12))
+{%- endmacro %}
+
+{#- A cycle in words, both days included. -#}
+{% macro cycle_words(period_start, period_end) -%}
+    cast({{ period_start }} as varchar) || ' to ' || cast(cast({{ period_end }} - 1 as date) as varchar)
+{%- endmacro %}
+
+{#- The canonical text of a document is one line of text per record: its fields in the given order, each followed by a
+    tab. A null is empty, dates are YYYY-MM-DD, decimals have 12 digits after the point, and a tab, line feed, carriage
+    return or backslash inside a text is written \t, \n, \r or \\. -#}
+{% macro canonical_record(columns) -%}
+    {%- for column in columns -%}
+        coalesce(
+            replace(
+                replace(
+                    replace(replace(cast({{ column }} as varchar), chr(92), chr(92) || chr(92)), chr(9), chr(92) || 't'),
+                    chr(10), chr(92) || 'n'
+                ),
+                chr(13), chr(92) || 'r'
+            ), ''
+        ) || chr(9)
+        {{- " || " if not loop.last }}
+    {%- endfor -%}
+{%- endmacro %}
+
+{#- SHA-256 of a text in UTF-8, as 64 hexadecimal digits. -#}
+{% macro sha256_hex(text) -%}{{ return(adapter.dispatch("sha256_hex")(text)) }}{%- endmacro %}
+{% macro default__sha256_hex(text) -%}sha256({{ text }}){%- endmacro %}
+{% macro spark__sha256_hex(text) -%}sha2({{ text }}, 256){%- endmacro %}
+
+{#- Whether a closing is being computed; what only a closing needs is left out of other builds. -#}
+{% macro is_closing() %}
+    {{ return(knowledge("METERHOUSE_CLOSE_THROUGH") != "") }}
+{% endmacro %}
+
+{#- Event files near the cycles being corrected: `fresh` of batches that the first statement among them did not know,
+    otherwise of all batches, and only if a fresh event may have superseded one. -#}
+{% macro correction_event_files(fresh) %}
+    {%- set differences = ref("int_line_differences") -%}
+    {%- set known = ref("stg_ledger__closing_batches") -%}
+    {%- set dates = ref("stg_lake__batch_dates") -%}
+    {%- if not is_closing() -%}{{ return(event_files("false")) }}{%- endif -%}
+    {%- set near -%}
+        event_date between (select min(period_start) - 37 from {{ differences }})
+        and (select max(period_end) + 37 from {{ differences }})
+    {%- endset -%}
+    {%- set is_fresh -%}
+        batch_id not in (
+            select batch_id from {{ known }}
+            where closing_number <= (select min(stated_in_closing) from {{ differences }})
+        )
+    {%- endset -%}
+    {%- if fresh -%}
+        {{ return(event_files(near ~ " and " ~ is_fresh)) }}
+    {%- endif -%}
+    {{ return(event_files(
+        near ~ " and exists (select 1 from " ~ dates ~ " where max_revision > 0 and " ~ is_fresh ~ ")"
+    )) }}
+{% endmacro %}
+
+{#- An accounts table of the versions that closings used, each row with its version; of the given columns. -#}
+{% macro pinned_accounts(name, versions, columns) -%}
+    (
+        select
+            {% for column in columns -%}
+            cast(null as varchar) as {{ column }},
+            {% endfor -%}
+            cast(null as varchar) as accounts_version
+        where false
+        {%- for version in versions %}
+        union all
+        select
+            {% for column in columns -%}
+            cast({{ column }} as varchar) as {{ column }},
+            {% endfor -%}
+            {{ quoted(version) }} as accounts_version
+        from {{ read_files([lake_path("accounts/" ~ version ~ "/" ~ name ~ ".parquet")]) }}
+        {%- endfor %}
+    )
+{%- endmacro %}
+
+{#- A text as a JSON string; null is null. -#}
+{% macro json_value(text) -%}{{ return(adapter.dispatch("json_value")(text)) }}{%- endmacro %}
+{% macro default__json_value(text) -%}coalesce(cast(to_json({{ text }}) as varchar), 'null'){%- endmacro %}

@@ -1,0 +1,83 @@
+{{ config(materialized='view') }}
+
+{#- From usage to lines: what the usage of an issued cycle comes to as known now, what was billed for it so far with its
+    corrections, and what a next correction will bring. What is rated by changed terms tells nothing: only the
+    closing rates it again with the terms that it pinned. -#}
+
+with issued_invoices as (
+
+    select * from {{ ref('stg_ledger__issued_invoices') }}
+
+),
+
+rated_lines as (
+
+    select * from {{ ref('int_rated_lines') }}
+
+),
+
+billed_lines as (
+
+    select * from {{ ref('int_billed_lines') }}
+
+),
+
+differences as (
+
+    select * from {{ ref('int_line_differences') }}
+
+),
+
+periods_to_pin as (
+
+    select * from {{ ref('int_periods_to_pin') }}
+
+),
+
+amounts as (
+
+    select
+        invoice_id,
+        subscription_id,
+        amount_minor as usage_minor,
+        0 as billed_minor,
+        0 as waiting_minor
+    from rated_lines
+    union all
+    select
+        invoice_id,
+        subscription_id,
+        0 as usage_minor,
+        billed_minor,
+        0 as waiting_minor
+    from billed_lines
+    union all
+    select
+        invoice_id,
+        subscription_id,
+        0 as usage_minor,
+        0 as billed_minor,
+        difference_minor as waiting_minor
+    from differences
+
+),
+
+final as (
+
+    select
+        amounts.invoice_id,
+        cast(sum(amounts.usage_minor) as bigint) as usage_minor,
+        cast(sum(amounts.billed_minor) as bigint) as billed_minor,
+        cast(sum(amounts.waiting_minor) as bigint) as waiting_minor
+    from amounts
+    inner join issued_invoices on amounts.invoice_id = issued_invoices.invoice_id
+    left join periods_to_pin
+        on
+            amounts.invoice_id = periods_to_pin.invoice_id
+            and amounts.subscription_id = periods_to_pin.subscription_id
+    where periods_to_pin.invoice_id is null
+    group by amounts.invoice_id
+
+)
+
+select * from final

@@ -1,0 +1,278 @@
+"""A home's backup in one file, and a home from it: lake, ledger, catalog and accounts; never a secret.
+
+The file is a tar archive. Its last member, ``backup.json``, lists every other one with its size and SHA-256,
+so that a backup which is not whole shows. What can be computed again (warehouse, published file, exports of
+the ledger) and the inbox, whose content the lake has, are left out.
+"""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from pipelines.errors import ConfigurationError, MeterhouseError
+from pipelines.home import Home
+from pipelines.ledger import open_ledger
+from pipelines.ledger.dump import dump_ledger, load_ledger
+from pipelines.ledger.schema import HEAD_REVISION
+
+FORMAT = 1
+_MANIFEST = "backup.json"
+_FOLDERS = ("catalog", "accounts", "lake")
+# Written by the ledger whenever it is opened; the ledger's own rows are in the backup.
+_EXPORTS = PurePosixPath("lake/ledger")
+_LEDGER = PurePosixPath("ledger")
+_BLOCK = 1 << 20
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Backup:
+    """What a backup holds.
+
+    :param made_at: by the clock of the command that made it.
+    :param files: of the lake and the documents.
+    :param rows: of the ledger, by table.
+    """
+
+    made_at: datetime
+    files: int
+    rows: dict[str, int]
+
+
+def back_up(home: Home, file: Path, made_at: datetime, on_progress: Progress | None = None) -> Backup:
+    """Write a backup and read it once more to check it. The caller holds the home's lock.
+
+    :param file: must not exist; it appears whole or not at all.
+    :raises ConfigurationError: it exists, or its folder does not.
+    :raises LedgerError: the ledger is out of reach.
+    """
+    if file.exists():
+        raise ConfigurationError(
+            f"{file} exists", where="backup", remedy="choose another name; none is replaced"
+        )
+    if not file.parent.is_dir():
+        raise ConfigurationError(f"there is no folder {file.parent}", where="backup", remedy="make it first")
+    aside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        with tempfile.TemporaryDirectory(dir=file.parent, prefix=".ledger-") as dumped:
+            with open_ledger(home) as ledger:
+                revision = dump_ledger(ledger, Path(dumped))
+            members = [*_home_files(home), *_ledger_files(Path(dumped))]
+            _write(aside, members, made_at, revision, on_progress)
+        with _opened(aside) as archive:
+            backup = _read(archive, None)
+        _sync(aside)
+        aside.replace(file)
+        _sync(file.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+    return backup
+
+
+def restore(home: Home, file: Path, on_progress: Progress | None = None) -> Backup:
+    """Make a home from a backup: verified whole before anything takes its place. The caller holds the lock.
+
+    The ledger goes where METERHOUSE_LEDGER_URL says, SQLite in the home without it, whichever it came from.
+
+    :raises ConfigurationError: there is no such file, or the home has something already; nothing is changed.
+    :raises MeterhouseError: the backup is not whole, or of another version; nothing is changed.
+    """
+    if not file.is_file():
+        raise ConfigurationError(f"there is no file {file}", where="restore", remedy="name a backup")
+    _need_empty(home)
+    aside = home.root / ".restoring"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        with _opened(file) as archive:
+            backup = _read(archive, aside, on_progress)
+        home.ensure()
+        for name in _FOLDERS:
+            _move(aside / name, home.root / name)
+        with open_ledger(home) as ledger:
+            load_ledger(ledger, aside / _LEDGER)
+            ledger.export()
+    except BaseException:
+        # Nothing was here, so that everything that is goes: the next attempt finds an empty home.
+        for folder in (home.catalog, home.accounts, home.lake, home.ledger):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return backup
+
+
+def _need_empty(home: Home) -> None:
+    """Nothing that a backup holds is here. Whether a ledger on a server is empty, loading it finds out."""
+    for folder in (home.catalog, home.accounts, home.lake, home.ledger):
+        inside = next((path for path in folder.rglob("*") if path.is_file()), None)
+        if inside is not None:
+            raise ConfigurationError(
+                f"the home is not empty: {inside.relative_to(home.root)} is there; nothing was changed",
+                where=str(home.root),
+                remedy="restore into a new folder with --home; nothing is ever restored over a home",
+            )
+
+
+def _home_files(home: Home) -> Iterator[tuple[PurePosixPath, Path]]:
+    for name in _FOLDERS:
+        for path in sorted((home.root / name).rglob("*")):
+            inside = PurePosixPath(path.relative_to(home.root).as_posix())
+            is_hidden = any(part.startswith(".") for part in inside.parts)
+            if path.is_file() and not is_hidden and not inside.is_relative_to(_EXPORTS):
+                yield inside, path
+
+
+def _ledger_files(dumped: Path) -> Iterator[tuple[PurePosixPath, Path]]:
+    for path in sorted(dumped.glob("*.jsonl")):
+        yield _LEDGER / path.name, path
+
+
+def _write(
+    target: Path,
+    members: list[tuple[PurePosixPath, Path]],
+    made_at: datetime,
+    revision: str,
+    on_progress: Progress | None,
+) -> None:
+    listed: dict[str, dict[str, Any]] = {}
+    with tarfile.open(target, "x", format=tarfile.PAX_FORMAT) as archive:
+        for number, (name, path) in enumerate(members):
+            with path.open("rb") as source:
+                hashing = _Hashing(source)
+                entry = tarfile.TarInfo(str(name))
+                entry.size = os.fstat(source.fileno()).st_size
+                archive.addfile(entry, hashing)
+            listed[str(name)] = {"size": entry.size, "sha256": hashing.hexdigest()}
+            if on_progress:
+                on_progress(number + 1, len(members), str(name))
+        manifest = {
+            "format": FORMAT,
+            "made_at": made_at.isoformat(),
+            "meterhouse": version("meterhouse"),
+            "ledger_revision": revision,
+            "members": listed,
+        }
+        content = json.dumps(manifest, indent=1).encode()
+        entry = tarfile.TarInfo(_MANIFEST)
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+
+
+def _read(archive: tarfile.TarFile, into: Path | None, on_progress: Progress | None = None) -> Backup:
+    """Read a backup to its end and compare it with its own list; ``into``: also write its files there."""
+    found: dict[str, dict[str, Any]] = {}
+    rows: dict[str, int] = {}
+    manifest: dict[str, Any] | None = None
+    for entry in archive:
+        source = archive.extractfile(entry)
+        if source is None or manifest is not None or not _is_plain(entry.name):
+            raise _not_whole(archive, f"{entry.name} does not belong into a backup")
+        if entry.name == _MANIFEST:
+            manifest = json.load(source)
+            continue
+        hashing = _Hashing(source)
+        line_count = _copy(hashing, into / entry.name if into else None)
+        found[entry.name] = {"size": entry.size, "sha256": hashing.hexdigest()}
+        if PurePosixPath(entry.name).parent == _LEDGER:
+            rows[PurePosixPath(entry.name).stem] = line_count
+        if on_progress:
+            on_progress(len(found), 0, entry.name)
+    if manifest is None:
+        raise _not_whole(archive, "its end is missing")
+    if manifest.get("format") != FORMAT or manifest["ledger_revision"] != HEAD_REVISION:
+        raise MeterhouseError(
+            f"the backup is of another version of Meterhouse ({manifest.get('meterhouse')}), with a ledger at"
+            f" revision {manifest.get('ledger_revision')} instead of {HEAD_REVISION}",
+            where=str(archive.name),
+            remedy="restore it with the version that made it, then use this one on the restored home",
+        )
+    for name in sorted(manifest["members"].keys() | found.keys()):
+        if manifest["members"].get(name) != found.get(name):
+            raise _not_whole(archive, f"{name} is not what it was when the backup was made")
+    return Backup(datetime.fromisoformat(manifest["made_at"]), len(found) - len(rows), rows)
+
+
+def _is_plain(name: str) -> bool:
+    """Whether it can only mean a file below the home's own folders."""
+    parts = PurePosixPath(name).parts
+    return name == _MANIFEST or (
+        len(parts) > 1 and parts[0] in (*_FOLDERS, str(_LEDGER)) and not {".", ".."} & set(parts)
+    )
+
+
+def _copy(source: "_Hashing", target: Path | None) -> int:
+    """Read to the end, into the target if there is one; the number of line ends."""
+    lines = 0
+    if target:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("xb") if target else open(os.devnull, "wb") as sink:
+        while block := source.read(_BLOCK):
+            sink.write(block)
+            lines += block.count(b"\n")
+        if target:
+            sink.flush()
+            os.fsync(sink.fileno())
+    return lines
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[tarfile.TarFile]:
+    try:
+        with tarfile.open(file, "r:") as archive:
+            yield archive
+    except (tarfile.TarError, EOFError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise MeterhouseError(
+            f"this is no backup, or not a whole one: {error}", where=str(file), remedy=_ANOTHER
+        ) from None
+
+
+def _not_whole(archive: tarfile.TarFile, why: str) -> MeterhouseError:
+    return MeterhouseError(
+        f"the backup is not whole: {why}; nothing was changed", where=str(archive.name), remedy=_ANOTHER
+    )
+
+
+def _move(source: Path, target: Path) -> None:
+    """Put what is in a folder into another, empty one, each entry in one rename."""
+    for path in sorted(source.iterdir()) if source.exists() else ():
+        path.replace(target / path.name)
+    _sync(target)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class _Hashing:
+    """Hashes what is read through it."""
+
+    def __init__(self, source: IO[bytes]) -> None:
+        self._source, self._digest = source, hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        block = self._source.read(size)
+        self._digest.update(block)
+        return block
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
+
+
+_ANOTHER = "use another backup; this one was damaged, or its writing was cut off"

@@ -1,0 +1,346 @@
+"""Closing books: documents are computed aside, issued in one transaction of the ledger, then published.
+
+What documents say is computed in SQL (``models/intermediate/books``), in which order they are issued, too.
+"""
+
+import os
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from pipelines import build, dbt
+from pipelines.books.knowledge import Knowledge
+from pipelines.books.news import tell_of_closing
+from pipelines.books.pins import rate_pinned_periods
+from pipelines.errors import MeterhouseError
+from pipelines.home import Home
+from pipelines.ledger import open_ledger
+from pipelines.ledger.books import AfterIssue, Closing, Documents, Row, Terms, all_closings, issue, numbers_of
+from pipelines.session import Session
+
+CLOSING_MODELS = (
+    "int_pinned_lines",
+    "int_line_differences",
+    "int_line_credits",
+    "int_line_adjustments",
+    "int_correction_events",
+    "int_correction_account_rows",
+    "int_correction_causes",
+    "int_due_lines",
+    "int_due_invoices",
+    "int_due_credit_note_lines",
+    "int_due_credit_notes",
+    "int_due_totals",
+    "int_due_warnings",
+)
+"""What depends on which cycles are closed; everything that these models read is there already."""
+
+# The ledger's tables and all that reads them, but for rating: a cycle that was just issued keeps its days.
+_CHANGED_BY_CLOSING = (
+    "stg_ledger__closings+",
+    "stg_ledger__closing_batches+",
+    "stg_ledger__issued_invoices+",
+    "stg_ledger__issued_lines",
+    "stg_ledger__credit_notes+",
+    "stg_ledger__credit_note_lines+",
+    "stg_ledger__stripe_*+",
+    "int_issued_periods",
+    "int_billed_lines+",
+    "invoice_lines+",
+)
+_SHOWN = 5
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class ClosingPlan:
+    """What a closing would issue.
+
+    :param totals: rows of ``int_due_totals``, by currency.
+    :param words: totals of the invoices in words, by invoice id.
+    :param warnings: rows of ``int_due_warnings`` and months with a negative margin.
+    :param known_closing: the last closing that the plan knows; 0: none.
+    """
+
+    terms: Terms
+    documents: Documents
+    batch_ids: Sequence[str] = field(repr=False)
+    known_closing: int
+    totals: Sequence[Row]
+    words: Mapping[str, str] = field(repr=False)
+    warnings: Sequence[Row]
+
+
+@dataclass(frozen=True)
+class ClosingOutcome:
+    """What came of closing; no closing: there was nothing to issue, or it was a dry run."""
+
+    plan: ClosingPlan
+    closing: Closing | None
+    invoice_numbers: Sequence[str] = ()
+    credit_note_numbers: Sequence[str] = ()
+
+
+def close_books(
+    session: Session,
+    through: date,
+    *,
+    is_dry_run: bool = False,
+    environment: Mapping[str, str] = os.environ,
+) -> ClosingOutcome:
+    """Issue the invoices and corrections of every cycle whose last day lies on or before a day.
+
+    Closing again without news issues nothing. A dry run only writes what a build aside needs, and removes it.
+
+    :raises ConfigurationError: catalog or accounts have faults.
+    :raises MeterhouseError: files wait unread, a cycle is not over, or a check failed; nothing was issued. Or
+        what was issued could not be shown in the marts; the message says so.
+    """
+    home = session.settings.home
+    settings = session.dbt_settings({})
+    _need_read_files(home)
+    _need_past(session, through)
+    with open_ledger(home, environment=environment) as ledger:
+        ledger.export()
+        closings = all_closings(ledger)
+        manifest = dbt.load_manifest(home)
+        try:
+            _build_aside(session, settings, manifest, len(closings))
+            plan = _plan(session, settings, through, len(closings))
+            closing = None
+            if plan.documents and not is_dry_run:
+                with session.steps.step("Issuing documents"):
+                    closing = issue(
+                        ledger,
+                        plan.terms,
+                        plan.documents,
+                        plan.batch_ids,
+                        known_closing=plan.known_closing,
+                        closed_at=session.as_of,
+                        after_issue=_what_follows(session, plan, environment),
+                    )
+        except BaseException:
+            _forget_build(home)
+            raise
+        if closing is None:
+            _forget_build(home)
+        else:
+            _show(session, settings, manifest, closing)
+            invoice_numbers, credit_note_numbers = numbers_of(ledger, closing.closing_number)
+            return ClosingOutcome(plan, closing, invoice_numbers, credit_note_numbers)
+        return ClosingOutcome(plan, None)
+
+
+def _what_follows(
+    session: Session, plan: ClosingPlan, environment: Mapping[str, str]
+) -> Sequence[AfterIssue]:
+    """What belongs to issuing: rows that wait to be sent to Stripe, and to the people who are told."""
+    from pipelines.notify import destinations_in_use
+    from pipelines.payments.outbox import enqueue_closing
+
+    entries = session.configuration.catalog.alerts.destinations
+    destinations = [destination.name for destination in destinations_in_use(entries, environment)]
+    return enqueue_closing, tell_of_closing(plan.totals, plan.words, destinations)
+
+
+def read_plan(warehouse: Path, terms: Terms, known_closing: int) -> ClosingPlan:
+    """The documents of a warehouse in which the closing models were built.
+
+    :param warehouse: its ``int_due_*`` models are read.
+    :param known_closing: the last closing that it knows.
+    """
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        invoices = _rows(
+            connection,
+            "select * from int_due_invoices order by period_end, customer_id, currency, invoice_id",
+        )
+        words = {row["invoice_id"]: row.pop("total_words") for row in invoices}
+        documents = Documents(
+            invoices,
+            _rows(connection, "select * from int_due_lines order by invoice_id, line_number"),
+            _rows(
+                connection,
+                "select * from int_due_credit_notes order by customer_id, currency, credit_note_id",
+            ),
+            _rows(
+                connection,
+                "select * exclude (invoice_id, customer_id, currency, reason)"
+                " from int_due_credit_note_lines order by credit_note_id, line_number",
+            ),
+        )
+        batches = connection.execute("select batch_id from stg_lake__batches order by all").fetchall()
+        return ClosingPlan(
+            terms,
+            documents,
+            [batch_id for (batch_id,) in batches],
+            known_closing,
+            _rows(connection, "select * from int_due_totals order by currency"),
+            words,
+            _rows(connection, "select * from int_due_warnings order by kind, customer_id, subject"),
+        )
+
+
+def _plan(session: Session, settings: dbt.BuildSettings, through: date, known_closing: int) -> ClosingPlan:
+    home = session.settings.home
+    building = build.building_file(home)
+    _need_over(building, through)
+    with session.steps.step("Rating what earlier terms hold"):
+        pinned = rate_pinned_periods(home, Knowledge.current(session), building)
+    with session.steps.step("Computing documents"):
+        scope = replace(settings.scope, pinned_lines_file=pinned, close_through=through)
+        dbt.rebuild_models(home, replace(settings, scope=scope), CLOSING_MODELS)
+        terms = Terms(
+            through,
+            session.as_of,
+            settings.catalog_version,
+            settings.accounts_version,
+            settings.prices_version,
+            settings.code_version,
+        )
+        plan = read_plan(building, terms, known_closing)
+    return replace(plan, warnings=[*plan.warnings, *_negative_margins(building)])
+
+
+def _negative_margins(warehouse: Path) -> list[dict[str, Any]]:
+    """Months of the invoices to be issued whose provider cost is more than what they bring."""
+    query = """
+        select
+            'negative margin' as kind, customer_id, cast(calendar_month as varchar) as subject,
+            'a margin of ' || cast(cast(margin_usd as decimal(38, 2)) as varchar) || ' USD in '
+            || strftime(calendar_month, '%Y-%m') as message
+        from customer_margins
+        where margin_usd < 0 and (customer_id, calendar_month) in (
+            select (customer_id, cast(date_trunc('month', period_end - 1) as date)) from int_due_invoices
+        )
+        order by customer_id, calendar_month
+    """
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        return _rows(connection, query)
+
+
+def _build_aside(
+    session: Session, settings: dbt.BuildSettings, manifest: dbt.Manifest, closing_count: int
+) -> None:
+    """The warehouse of what is known now in the building file; if the last good one is that, a copy of it."""
+    home = session.settings.home
+    is_current = _is_current(home, settings, closing_count)
+    build.begin_build(home, from_nothing=build.built_with(home) != settings.code_version)
+    if is_current:
+        return
+    with session.steps.step("Building and checking the warehouse") as step:
+        result = dbt.build(home, settings, manifest, on_progress=step.update)
+    session.warnings += [str(warning) for warning in result.warnings]
+    if result.failures:
+        kept = build.keep_failed_build(home)
+        raise MeterhouseError(
+            "\n  ".join(["checks failed; nothing was issued", *map(str, result.failures)]),
+            where=str(kept),
+            remedy="open this file with duckdb and run the SQL named above; close once a run ends well",
+        )
+
+
+def _is_current(home: Home, settings: dbt.BuildSettings, closing_count: int) -> bool:
+    """Whether the last good warehouse is what a build would give."""
+    try:
+        with duckdb.connect(str(home.warehouse_file), read_only=True) as connection:
+            built = connection.execute(
+                "select epoch_us(as_of), catalog_version, accounts_version, code_version,"
+                " (select count(*) from stg_lake__batches), (select count(*) from stg_ledger__closings)"
+                " from int_build_scope"
+            ).fetchone()
+    except duckdb.Error:
+        return False
+    since_epoch = (settings.as_of - _EPOCH) // timedelta(microseconds=1)
+    batches = sum(1 for _ in (home.lake / "batches").glob("[!.]*.parquet"))
+    versions = (settings.catalog_version, settings.accounts_version, settings.code_version)
+    return built == (since_epoch, *versions, batches, closing_count)
+
+
+def _need_read_files(home: Home) -> None:
+    from pipelines.ingest import pending_files
+
+    if waiting := [file.name for file in pending_files(home)]:
+        raise MeterhouseError(
+            f"{_some(waiting, 'usage file')} in the inbox {'waits' if len(waiting) == 1 else 'wait'} unread",
+            where=str(home.inbox),
+            remedy="`meterhouse run` reads them; close after that. Nothing was issued",
+        )
+
+
+def _need_past(session: Session, through: date) -> None:
+    if through >= session.as_of.date():
+        raise MeterhouseError(
+            f"{through} is not over: it is {session.as_of.date()} (UTC)",
+            where="--through",
+            remedy="close cycles that have ended; nothing was issued",
+        )
+
+
+def _need_over(warehouse: Path, through: date) -> None:
+    """Cycles end by the customer's own calendar, which may lag behind UTC."""
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        open_cycles = connection.execute(
+            "select customer_id || ' (to ' || cast(period_end - 1 as date) || ')' from int_unissued_invoices"
+            " where status = 'draft' and period_end <= $day_after order by customer_id, period_end",
+            {"day_after": through + timedelta(days=1)},
+        ).fetchall()
+    if open_cycles:
+        named = [words for (words,) in open_cycles]
+        raise MeterhouseError(
+            f"{_some(named, 'cycle')} not over by the customer's calendar",
+            where=f"closing through {through}",
+            remedy="wait until that day has ended there, or close an earlier day; nothing was issued",
+        )
+
+
+def _show(session: Session, settings: dbt.BuildSettings, manifest: dbt.Manifest, closing: Closing) -> None:
+    """Bring the marts up to the ledger and publish them; what was issued stays issued whatever happens."""
+    from pipelines.assets.serving import publish_session
+
+    home = session.settings.home
+    # A build of its own: what the one before it read is not new to it.
+    session.build_id = uuid.uuid4().hex
+    try:
+        with session.steps.step("Bringing the marts up to date") as step:
+            result = dbt.build(
+                home,
+                replace(settings, build_id=session.build_id),
+                manifest,
+                on_progress=lambda done, _, name: step.update(done, None, name),
+                select=_CHANGED_BY_CLOSING,
+            )
+        if result.failures:
+            kept = build.keep_failed_build(home)
+            raise MeterhouseError("\n  ".join(map(str, result.failures)), where=str(kept))
+        build.promote_build(home)
+        publish_session(session, manifest)
+    except MeterhouseError as error:
+        raise MeterhouseError(
+            f"closing {closing.closing_number} is issued and in the ledger, but the marts could not follow:"
+            f" {error.what}",
+            where=error.where,
+            remedy="do not close again; `meterhouse run` publishes what was issued",
+        ) from error
+
+
+def _forget_build(home: Home) -> None:
+    shutil.rmtree(build.building_file(home).parent, ignore_errors=True)
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
+    cursor = connection.execute(query)
+    names = [column[0] for column in cursor.description or []]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _some(names: Sequence[str], noun: str) -> str:
+    """'2 cycles, a and b'; of many the first few."""
+    shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+    return f"{len(names)} {noun}{'s' if len(names) > 1 else ''} ({shown})"

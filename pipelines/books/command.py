@@ -1,0 +1,115 @@
+"""What ``meterhouse close`` does and says. Options and their help do not belong here (``pipelines.cli``)."""
+
+import calendar
+import re
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.books.closing import ClosingOutcome, ClosingPlan
+from pipelines.errors import ConfigurationError
+from pipelines.ledger.books import Row
+
+_MOST_WARNINGS = 20
+
+
+def last_day(month: str | None, through: date | None = None) -> date:
+    """The last day that is closed: that of the month, or the day given.
+
+    :raises ConfigurationError: neither or both are given, or it is no month.
+    """
+    if (month is None) == (through is None):
+        raise ConfigurationError(
+            "say what is to be closed" if month is None else "a month and --through say it twice",
+            where="close",
+            remedy="write `meterhouse close 2026-03` or `meterhouse close --through 2026-03-31`",
+        )
+    if through is not None:
+        return through
+    match = re.fullmatch(r"(\d{4})-(0[1-9]|1[0-2])", month or "")
+    if match is None or match[1] == "0000":
+        raise ConfigurationError(f"{month!r} is not a month", where="close", remedy="write e.g. 2026-03")
+    year, number = int(match[1]), int(match[2])
+    return date(year, number, calendar.monthrange(year, number)[1])
+
+
+def month_before(instant: datetime) -> str:
+    """The month before that of an instant, YYYY-MM."""
+    return (instant.date().replace(day=1) - timedelta(days=1)).strftime("%Y-%m")
+
+
+def print_outcome(
+    outcome: ClosingOutcome, build_warnings: Sequence[str], console: Console, *, is_dry_run: bool
+) -> None:
+    """Per currency what was issued, or would be, then the numbers, then what to look at."""
+    plan, closing = outcome.plan, outcome.closing
+    through = plan.terms.through
+    if not plan.documents:
+        console.print(f"Nothing to issue through {through}: every cycle is issued, and nothing changed.")
+    else:
+        console.print(_totals(plan, is_dry_run=is_dry_run))
+    _print_waiting(plan.totals, console)
+    if closing is not None:
+        console.print(
+            f"Closing {closing.closing_number} through {through}: {_numbers(outcome)}.", markup=False
+        )
+    for warning in build_warnings:
+        console.print(f"Warning: {warning}", style="yellow", markup=False)
+    if is_dry_run:
+        _print_warnings(plan.warnings, console)
+        console.print("Nothing was issued. Without --dry-run the same would be, if nothing changes before.")
+
+
+def _totals(plan: ClosingPlan, *, is_dry_run: bool) -> Table:
+    verb = "would be issued" if is_dry_run else "issued"
+    table = Table(
+        box=box.SIMPLE_HEAD, title=f"Cycles through {plan.terms.through}: {verb}", title_justify="left"
+    )
+    table.add_column("Currency")
+    for heading in ("Invoices", "Total", "of it adjustments", "", "Credit notes", "Total", "Net"):
+        table.add_column(heading, justify="right")
+    for row in plan.totals:
+        table.add_row(
+            row["currency"],
+            f"{row['invoice_count']:,}",
+            row["invoiced_words"],
+            f"{row['adjustment_count']:,}",
+            row["adjusted_words"],
+            f"{row['credit_note_count']:,}",
+            row["credited_words"],
+            row["net_words"],
+        )
+    return table
+
+
+def _print_waiting(totals: Sequence[Row], console: Console) -> None:
+    for row in totals:
+        if row["waiting_count"]:
+            console.print(
+                f"{row['waiting_count']:,} adjustments ({row['waiting_words']} {row['currency']})"
+                " wait for invoices whose cycle is still open.",
+                markup=False,
+            )
+
+
+def _print_warnings(warnings: Sequence[Row], console: Console) -> None:
+    if not warnings:
+        console.print("Nothing unusual: no outliers, unbilled usage, negative margins or unknown costs.")
+        return
+    console.print(f"To look at before closing ({len(warnings):,}):")
+    for row in warnings[:_MOST_WARNINGS]:
+        console.print(f"  {row['kind']}: {row['customer_id']}: {row['message']}", markup=False)
+    if len(warnings) > _MOST_WARNINGS:
+        console.print(f"  … and {len(warnings) - _MOST_WARNINGS:,} more")
+
+
+def _numbers(outcome: ClosingOutcome) -> str:
+    named = (("invoices", outcome.invoice_numbers), ("credit notes", outcome.credit_note_numbers))
+    return "; ".join(
+        f"{kind} {numbers[0]}" + (f" to {numbers[-1]}" if len(numbers) > 1 else "")
+        for kind, numbers in named
+        if numbers
+    )

@@ -1,0 +1,122 @@
+"""What ``meterhouse rebuild`` writes: equal hashes or the first difference, or a cycle as it was known once.
+
+Options and their help belong to ``pipelines.cli``; computing to ``proof``.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Final, TextIO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.books.proof import Rebuilt
+from pipelines.errors import ConfigurationError
+from pipelines.ledger.schema import plain
+from pipelines.serving.summary import minor_as_text
+
+_DETAILED = 3
+"""So many documents are shown one by one; of more, those that differ and how many there are."""
+_WIDTH = 140
+"""Of a table that does not go to a terminal."""
+
+
+def print_rebuilt(rebuilt: Sequence[Rebuilt], output: TextIO) -> bool:
+    """Write what was found; whether everything is as it was issued."""
+    console = Console(file=output, highlight=False, markup=False, soft_wrap=True)
+    different = [found for found in rebuilt if found.difference]
+    for found in rebuilt if len(rebuilt) <= _DETAILED else different:
+        _print_one(console, found)
+    if len(rebuilt) > _DETAILED:
+        closings = len({found.document.closing_number for found in rebuilt})
+        console.print(
+            f"{len(rebuilt):,} documents of {closings:,} closings computed again from the lake:"
+            f" {len(rebuilt) - len(different):,} equal, {len(different):,} different."
+        )
+    if versions := sorted({found.issued_by for found in rebuilt if found.issued_by}):
+        console.print(
+            f"Note: issued by other versions of the models ({', '.join(versions)}), computed by today's."
+        )
+    return not different
+
+
+def _print_one(console: Console, found: Rebuilt) -> None:
+    document = found.document
+    console.print(f"{document.kind} {document.number} ({document.document_id}), {document.customer_id}:")
+    console.print(f"  issued in closing {document.closing_number}: {document.content_hash}")
+    console.print(f"  computed from the lake:  {found.computed_hash or 'does not come about'}")
+    if found.difference is None:
+        console.print("  equal, in every field")
+        return
+    difference = found.difference
+    where = f"line {difference.line_number}, " if difference.line_number else ""
+    console.print(
+        f"  different: {where}{difference.field}: issued {_text(difference.issued)},"
+        f" computed {_text(difference.computed)}",
+        style="red",
+    )
+
+
+def write_lines(lines: Sequence[Mapping[str, Any]], output: TextIO, output_format: str) -> None:
+    """Write the lines of one invoice, at least one.
+
+    :param output_format: table, json or csv; numbers and days of json and csv are texts, exact.
+    :raises ConfigurationError: another format.
+    """
+    write = _WRITERS.get(output_format)
+    if write is None:
+        raise ConfigurationError(
+            f"{output_format!r} is not a format", where="--format", remedy=f"write {', '.join(_WRITERS)}"
+        )
+    write(lines, output)
+
+
+def _write_table(lines: Sequence[Mapping[str, Any]], output: TextIO) -> None:
+    first = lines[0]
+    table = Table(
+        title=f"{first['invoice_id']}, {first['customer_id']}, cycle from {first['period_start']}"
+        f" to {first['period_end']} (excluded): {first['status']}",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    for name in ("Line", "What", "Quantity", f"Amount ({first['currency']})"):
+        table.add_column(name, overflow="fold", justify="left" if name in {"Line", "What"} else "right")
+    for line in lines:
+        table.add_row(
+            line["invoice_line_id"],
+            line["description"],
+            plain(line["quantity"]),
+            minor_as_text(line["amount_minor"], line["currency"]),
+        )
+    console = Console(file=output, highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH
+    console.print(table)
+
+
+def _write_json(lines: Sequence[Mapping[str, Any]], output: TextIO) -> None:
+    json.dump([dict(line) for line in lines], output, ensure_ascii=False, indent=2, default=_text)
+    output.write("\n")
+
+
+def _write_csv(lines: Sequence[Mapping[str, Any]], output: TextIO) -> None:
+    writer = csv.writer(output, lineterminator="\n")
+    writer.writerow(lines[0])
+    writer.writerows([["" if value is None else _text(value) for value in line.values()] for line in lines])
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Decimal):
+        return plain(value)
+    return value.isoformat() if isinstance(value, date | datetime) else str(value)
+
+
+_WRITERS: Final[dict[str, Callable[[Sequence[Mapping[str, Any]], TextIO], None]]] = {
+    "table": _write_table,
+    "json": _write_json,
+    "csv": _write_csv,
+}

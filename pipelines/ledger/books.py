@@ -1,0 +1,207 @@
+"""Issued documents in the ledger: one transaction per closing, and what may be asked about it later.
+
+Which documents there are and what they say is computed in SQL beforehand; here they get their
+numbers, because only the transaction that keeps a number may give it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime
+from typing import Any, Self, cast
+
+import sqlalchemy as sa
+
+from pipelines.errors import MeterhouseError
+from pipelines.ledger.books_schema import (
+    closing_batches,
+    closings,
+    credit_note_lines,
+    credit_notes,
+    issued_invoices,
+    issued_lines,
+)
+from pipelines.ledger.connect import LedgerError
+from pipelines.ledger.store import Ledger
+
+Row = Mapping[str, Any]
+
+_CHUNK = 5_000
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a closing was made from, besides the batches that it knew.
+
+    :param through: the last day that a cycle may have to be issued.
+    :param as_of: the clock of the warehouse that the documents come from.
+    """
+
+    through: date
+    as_of: datetime
+    catalog_version: str
+    accounts_version: str
+    prices_version: str
+    code_version: str
+
+
+@dataclass(frozen=True)
+class Closing(Terms):
+    """A closing as the ledger has it."""
+
+    closing_number: int
+    closed_at: datetime
+    batch_count: int
+    invoice_count: int
+    credit_note_count: int
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """A row of ``closings``."""
+        return cls(**{name: row[name] for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Rows of the four tables of documents, without numbers; in the order in which they get theirs."""
+
+    invoices: Sequence[Row] = field(default_factory=list)
+    invoice_lines: Sequence[Row] = field(default_factory=list)
+    credit_notes: Sequence[Row] = field(default_factory=list)
+    credit_note_lines: Sequence[Row] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.invoices or self.credit_notes)
+
+
+AfterIssue = Callable[[sa.Connection, Closing], None]
+"""What else belongs into the transaction of a closing, e.g. rows that wait to be sent."""
+
+
+def issue(
+    ledger: Ledger,
+    terms: Terms,
+    documents: Documents,
+    batch_ids: Sequence[str],
+    *,
+    known_closing: int,
+    closed_at: datetime,
+    after_issue: Sequence[AfterIssue] = (),
+) -> Closing:
+    """Issue documents: numbers, watermark, documents and what follows from them, all or nothing.
+
+    The lake gets the closing too; should that fail, the next export does it.
+
+    :param batch_ids: the batches that the documents know, all of them; the ledger keeps which closing
+        was the first to know each.
+    :param known_closing: the last closing when the documents were computed; 0: there was none.
+    :raises LedgerError: another closing came in between, or the database refused; nothing was written.
+    """
+    with ledger.writing() as connection:
+        last = connection.scalar(sa.select(sa.func.max(closings.c.closing_number))) or 0
+        if last != known_closing:
+            raise LedgerError(
+                f"closing {last} was made while this one was being computed",
+                where=str(ledger),
+                remedy="run the command again; nothing was issued",
+            )
+        known: set[str] = set(connection.scalars(sa.select(closing_batches.c.batch_id)))
+        new_batches = sorted(set(batch_ids) - known)
+        closing = Closing(
+            **asdict(terms),
+            closing_number=last + 1,
+            closed_at=closed_at,
+            batch_count=len(new_batches),
+            invoice_count=len(documents.invoices),
+            credit_note_count=len(documents.credit_notes),
+        )
+        issued = {"closing_number": closing.closing_number, "issued_at": closed_at}
+        _insert(connection, closings, [asdict(closing)])
+        _insert(
+            connection,
+            closing_batches,
+            [{"batch_id": batch_id, "closing_number": closing.closing_number} for batch_id in new_batches],
+        )
+        _insert(
+            connection,
+            issued_invoices,
+            [
+                row | issued | {"sequence_number": number, "invoice_number": f"INV-{number:06}"}
+                for number, row in _numbered(connection, issued_invoices, documents.invoices)
+            ],
+        )
+        _insert(connection, issued_lines, documents.invoice_lines)
+        _insert(
+            connection,
+            credit_notes,
+            [
+                row | issued | {"sequence_number": number, "credit_note_number": f"CN-{number:06}"}
+                for number, row in _numbered(connection, credit_notes, documents.credit_notes)
+            ],
+        )
+        _insert(connection, credit_note_lines, documents.credit_note_lines)
+        for follow in after_issue:
+            follow(connection, closing)
+    ledger.export()
+    return closing
+
+
+def all_closings(ledger: Ledger) -> list[Closing]:
+    """Every closing, the first one first."""
+    with ledger.reading() as connection:
+        rows = connection.execute(sa.select(closings).order_by(closings.c.closing_number)).mappings()
+        return [Closing.from_row(cast(Row, row)) for row in rows]
+
+
+def known_batches(ledger: Ledger, closing_number: int) -> list[str]:
+    """The batches that a closing knew, in order of their ids: its own and those of all before it."""
+    query = (
+        sa.select(closing_batches.c.batch_id)
+        .where(closing_batches.c.closing_number <= closing_number)
+        .order_by(closing_batches.c.batch_id)
+    )
+    with ledger.reading() as connection:
+        return list(connection.scalars(query))
+
+
+def numbers_of(ledger: Ledger, closing_number: int) -> tuple[list[str], list[str]]:
+    """The numbers of invoices and of credit notes that a closing gave, in order."""
+    invoices = sa.select(issued_invoices.c.invoice_number).order_by(issued_invoices.c.sequence_number)
+    notes = sa.select(credit_notes.c.credit_note_number).order_by(credit_notes.c.sequence_number)
+    with ledger.reading() as connection:
+        return (
+            list(connection.scalars(invoices.where(issued_invoices.c.closing_number == closing_number))),
+            list(connection.scalars(notes.where(credit_notes.c.closing_number == closing_number))),
+        )
+
+
+def find_invoice(ledger: Ledger, id_or_number: str) -> dict[str, Any]:
+    """An issued invoice with its lines under ``lines``, by id or number.
+
+    :raises MeterhouseError: there is none.
+    """
+    wanted = sa.or_(
+        issued_invoices.c.invoice_id == id_or_number, issued_invoices.c.invoice_number == id_or_number
+    )
+    with ledger.reading() as connection:
+        row = connection.execute(sa.select(issued_invoices).where(wanted)).mappings().first()
+        if row is None:
+            raise MeterhouseError(
+                f"no issued invoice has the id or number {id_or_number}",
+                where=str(ledger),
+                remedy="the mart invoices lists them, with their status",
+            )
+        lines = sa.select(issued_lines).where(issued_lines.c.invoice_id == row["invoice_id"])
+        found = connection.execute(lines.order_by(issued_lines.c.line_number)).mappings().all()
+    return {**row, "lines": [dict(line) for line in found]}
+
+
+def _numbered(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[Row]
+) -> list[tuple[int, dict[str, Any]]]:
+    last = connection.scalar(sa.select(sa.func.max(table.c.sequence_number))) or 0
+    return [(last + position, dict(row)) for position, row in enumerate(rows, 1)]
+
+
+def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
+    for start in range(0, len(rows), _CHUNK):
+        connection.execute(sa.insert(table), [dict(row) for row in rows[start : start + _CHUNK]])

@@ -1,0 +1,237 @@
+"""Calls of Stripe's API: paced, tried again where that is safe; errors say what is known afterwards.
+
+What a request says and what follows from its answer does not belong here.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from random import SystemRandom
+from typing import TYPE_CHECKING, Any
+
+from pipelines.payments.settings import StripeSettings, redact
+
+if TYPE_CHECKING:
+    from stripe import StripeError
+
+_log = logging.getLogger("meterhouse.payments")
+_random = SystemRandom()
+
+API_VERSION = "2026-10-28.endive"
+"""The version that the SDK of the lock speaks; pinned, so that an account's default changes nothing here."""
+
+PAGE = 100
+_RETRIED = {409, 429, 500, 502, 503, 504}
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast and how patiently Stripe is asked.
+
+    :param requests_per_second: per endpoint; Stripe allows 25 and more.
+    :param tries: requests for one call, the first one included.
+    :param first_delay_seconds: before the second try; each further delay is twice as long, up to
+        ``longest_delay_seconds``, each cut at random by up to half.
+    :param lease_seconds: how long an operation belongs to the sender that claimed it.
+    :param key_seconds: how long an idempotency key is relied upon; Stripe forgets it after about 24 hours.
+    :param workers: invoices that are sent side by side: what answers slowly must not hold up the pace.
+    """
+
+    requests_per_second: float = 20
+    tries: int = 5
+    first_delay_seconds: float = 0.5
+    longest_delay_seconds: float = 8
+    connect_seconds: float = 3
+    read_seconds: float = 20
+    lease_seconds: float = 600
+    key_seconds: float = 23 * 3600
+    workers: int = 24
+
+    def __post_init__(self) -> None:
+        longest = self.tries * (self.connect_seconds + self.read_seconds + self.longest_delay_seconds)
+        # A call looks for what is there, sends, and may look again.
+        if self.lease_seconds < 3 * longest:
+            raise ValueError(f"a lease of {self.lease_seconds} s is shorter than three calls of {longest} s")
+
+    def delay(self, failures: int) -> float:
+        """Seconds to wait after so many failures."""
+        longest = min(self.first_delay_seconds * 2.0 ** (failures - 1), self.longest_delay_seconds)
+        return float(longest * _random.uniform(0.5, 1))
+
+
+class StripeCallError(Exception):
+    """A call did not succeed. Its text holds no secret."""
+
+    def __init__(self, what: str, status: int | None = None, request_id: str | None = None) -> None:
+        self.what, self.status, self.request_id = what, status, request_id
+        super().__init__(what)
+
+
+class RefusedError(StripeCallError):
+    """Stripe will not do this, however often it is asked (400, 402, 404): it was not done."""
+
+
+class NoAccessError(StripeCallError):
+    """The key is wrong or may not do this (401, 403): no call will succeed, and this one did nothing."""
+
+
+class UnknownOutcomeError(StripeCallError):
+    """Nobody knows whether it was done: a connection that broke, an answer that did not come, 409, 429, 5xx.
+
+    :param is_replayed: the answer is one that Stripe kept under the key, and would give again.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        status: int | None = None,
+        request_id: str | None = None,
+        *,
+        is_replayed: bool = False,
+    ) -> None:
+        self.is_replayed = is_replayed
+        super().__init__(what, status, request_id)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether Stripe has stopped working on it: it answered 500 itself, and keeps that under the key."""
+        return self.status == 500
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What Stripe answered: the object as plain JSON, and the id of the request for asking about it."""
+
+    body: Json
+    request_id: str | None
+
+
+class StripeApi:
+    """The endpoints that are used; may be shared by threads."""
+
+    def __init__(self, settings: StripeSettings, pace: Pace | None = None) -> None:
+        import stripe
+
+        self.settings = settings
+        self.pace = pace or Pace()
+        self._stripe = stripe
+        # Reports timings of earlier requests to Stripe; nothing here needs it.
+        stripe.enable_telemetry = False
+        logging.getLogger("stripe").addFilter(partial(_clean, settings.key))
+        http = stripe.RequestsClient(timeout=(self.pace.connect_seconds, self.pace.read_seconds))
+        self._client = stripe.StripeClient(
+            settings.key,
+            stripe_version=API_VERSION,
+            # Retrying is decided here: the SDK leaves 429 alone and repeats a 500 that its key has kept.
+            max_network_retries=0,
+            base_addresses={"api": settings.api_base},
+            http_client=http,
+        )
+        self._turns = _Turns(self.pace.requests_per_second)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether real customers are billed."""
+        return self.settings.mode == "live"
+
+    def account(self) -> str:
+        """The account of the key and its mode: ``acct_1 (test)``. Both modes of an account share its id."""
+        return f"{self._get('/v1/account')['id']} ({self.settings.mode})"
+
+    def post(self, path: str, body: Mapping[str, Any], key: str) -> Answer:
+        """Do something, at most once per key.
+
+        :raises RefusedError: it was not done and will not be.
+        :raises NoAccessError: the key does not serve.
+        :raises UnknownOutcomeError: it may have been done.
+        """
+        return self._call("post", path, body, key)
+
+    def get(self, path: str) -> Json:
+        """One object.
+
+        :raises StripeCallError: as ``post``.
+        """
+        return self._get(path)
+
+    def list(self, path: str, **filters: object) -> list[Json]:
+        """Every object of a list, in Stripe's order, newest first.
+
+        :raises StripeCallError: as ``post``.
+        """
+        found: list[Json] = []
+        after: dict[str, str] = {}
+        while True:
+            page = self._get(path, {**filters, "limit": PAGE, **after})
+            found += page["data"]
+            if not page["has_more"] or not page["data"]:
+                return found
+            after = {"starting_after": page["data"][-1]["id"]}
+
+    def _get(self, path: str, filters: Mapping[str, Any] | None = None) -> Json:
+        return self._call("get", path, filters or {}, None).body
+
+    def _call(self, method: str, path: str, params: Mapping[str, Any], key: str | None) -> Answer:
+        endpoint = f"{method} {'/'.join(path.split('/')[:3])}"
+        failures = 0
+        while True:
+            self._turns.wait(endpoint)
+            try:
+                return self._request(method, path, params, key)
+            except UnknownOutcomeError as error:
+                failures += 1
+                if failures >= self.pace.tries or (error.is_replayed and error.has_ended):
+                    raise
+                _log.info("%s: %s; trying again", endpoint, error)
+                time.sleep(self.pace.delay(failures))
+
+    def _request(self, method: str, path: str, params: Mapping[str, Any], key: str | None) -> Answer:
+        options: dict[str, Any] = {"idempotency_key": key} if key else {}
+        try:
+            answer = self._client.raw_request(method, path, **params, **options)
+        except self._stripe.StripeError as error:
+            raise self._as_call_error(error) from None
+        body = answer.data if isinstance(answer.data, dict) else None
+        if body is None:
+            raise UnknownOutcomeError("the answer is not an object", answer.code)
+        return Answer(body, answer.request_id)
+
+    def _as_call_error(self, error: "StripeError") -> StripeCallError:
+        status, request_id = error.http_status, error.request_id
+        said = redact(str(error.user_message or error), self.settings.key)
+        what = f"{status}: {' '.join(said.split())}" if status else f"no answer: {type(error).__name__}"
+        if status in {401, 403}:
+            return NoAccessError(what, status, request_id)
+        if status is None or status in _RETRIED or status >= 500:
+            headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+            is_replayed = headers.get("idempotent-replayed") == "true"
+            return UnknownOutcomeError(what, status, request_id, is_replayed=is_replayed)
+        return RefusedError(what, status, request_id)
+
+
+def _clean(key: str, record: logging.LogRecord) -> bool:
+    """Take what the SDK says in its log without the key; a filter that lets every record pass."""
+    record.msg, record.args = redact(record.getMessage(), key), None
+    return True
+
+
+class _Turns:
+    """Gives each endpoint's requests their moments, evenly."""
+
+    def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._gap = 1 / per_second
+        self._clock = clock
+        self._next: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def wait(self, endpoint: str) -> None:
+        with self._lock:
+            moment = max(self._clock(), self._next.get(endpoint, 0))
+            self._next[endpoint] = moment + self._gap
+        if (pause := moment - self._clock()) > 0:
+            time.sleep(pause)

@@ -1,0 +1,454 @@
+"""Sends what waits in the outbox to Stripe, each operation exactly once, whatever dies in between.
+
+An operation is claimed and committed before its request. One that was tried before is looked for at Stripe by
+its op_id: one match is adopted, more are for a person, none lets it be sent again: under the same key while
+Stripe remembers it, under the next generation where absence is proven. How requests are built and made, and
+which documents there are, does not belong here.
+"""
+
+import logging
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import cast
+
+import sqlalchemy as sa
+
+from pipelines.errors import ConfigurationError, MeterhouseError
+from pipelines.ledger import Ledger
+from pipelines.ledger.payments_schema import stripe_invoices, stripe_outbox
+from pipelines.payments import outbox
+from pipelines.payments.bodies import (
+    Json,
+    Target,
+    amount_of,
+    build_body,
+    differences,
+    obstacle,
+    operation_id,
+    path_of,
+    reference,
+)
+from pipelines.payments.client import (
+    NoAccessError,
+    RefusedError,
+    StripeApi,
+    StripeCallError,
+    UnknownOutcomeError,
+)
+from pipelines.payments.invoices import keep_state
+from pipelines.payments.outbox import Attempt, Claims, LostClaimError, Operation, State
+from pipelines.payments.settings import KEY_VARIABLE
+
+_log = logging.getLogger("meterhouse.payments")
+_row = stripe_outbox.c
+_REFUSED = {400, 402, 404}
+
+Clock = Callable[[], datetime]
+OnProgress = Callable[[int, int], None]
+
+
+def utc_now() -> datetime:
+    """The machine's clock: sending happens when it happens."""
+    return datetime.now(UTC)
+
+
+@dataclass
+class SendReport:
+    """What became of the operations of one run.
+
+    :param counts: operations sent or adopted now, by what was done; ``elsewhere``: held by another sender.
+    :param troubles: what failed, is not known, or waits for a person: subject and reason.
+    """
+
+    account: str | None = None
+    counts: Counter[str] = field(default_factory=Counter)
+    troubles: list[tuple[State, str, str]] = field(default_factory=list)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether anything was refused or its outcome is not known."""
+        return any(state in {"FAILED", "SENDING"} for state, _, _ in self.troubles)
+
+
+class Sender:
+    """One sender over one ledger and one account. Several may run at once, in any number of processes.
+
+    :param customers: Stripe's ids of customers by ours, as the accounts say now.
+    """
+
+    def __init__(
+        self, ledger: Ledger, api: StripeApi, customers: Mapping[str, str | None], clock: Clock = utc_now
+    ) -> None:
+        self.ledger, self.api, self.customers, self.clock = ledger, api, customers, clock
+        self.report = SendReport()
+        self._claims = Claims(ledger, uuid.uuid4().hex, timedelta(seconds=api.pace.lease_seconds))
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+
+    def preflight(self) -> str:
+        """The account, after making sure that it is the one that this ledger belongs to.
+
+        :raises ConfigurationError: the key does not serve, or is of another account or mode than before.
+        :raises MeterhouseError: Stripe is out of reach.
+        """
+        try:
+            account = self.api.account()
+        except NoAccessError as error:
+            raise no_access(error) from None
+        except StripeCallError as error:
+            raise MeterhouseError(
+                f"Stripe did not answer: {error}", where="account", remedy="nothing was sent; try again later"
+            ) from None
+        if strange := outbox.bound_accounts(self.ledger) - {account}:
+            raise ConfigurationError(
+                f"the key is of account {account}, but this ledger was sent to {', '.join(sorted(strange))}",
+                where=KEY_VARIABLE,
+                remedy="use that account's key; try a new account or mode on a copy of the home",
+            )
+        self.report.account = account
+        return account
+
+    def send(self, on_progress: OnProgress = lambda done, total: None) -> SendReport:
+        """Send every invoice with its items, then the credit notes whose invoice is finalized.
+
+        :raises ConfigurationError: as ``preflight``, or the key stops serving on the way.
+        """
+        outbox.enqueue_missing(self.ledger)
+        self.preflight()
+        invoices = _waiting(self.ledger, self.clock(), ("invoice", "item"))
+        notes = self._credit_notes()
+        total = sum(invoices.values()) + len(notes)
+        done = 0
+
+        def count(finished: int) -> None:
+            nonlocal done
+            with self._lock:
+                done += finished
+                on_progress(done, total)
+
+        def send_invoice(invoice_id: str, waiting: int) -> None:
+            self._send_invoice(invoice_id)
+            count(waiting)
+
+        def send_credit_note(note: Operation) -> None:
+            self._send_credit_note(note)
+            count(1)
+
+        self.side_by_side([partial(send_invoice, *invoice) for invoice in invoices.items()])
+        self.side_by_side([partial(send_credit_note, note) for note in notes])
+        return self.report
+
+    def settle(self, operation: Operation, target: Target, *, looks: bool = False) -> bool:
+        """Bring one operation to its end; whether Stripe has it now.
+
+        :param looks: look for it at Stripe first even if this ledger never tried it.
+        :raises NoAccessError: the key does not serve; the operation waits.
+        """
+        claimed = self._claims.take(
+            operation.outbox_id, self._plan(operation, target), self.clock(), looks=looks
+        )
+        if claimed is None:
+            self.report.counts["elsewhere"] += 1
+            return False
+        try:
+            return self._attempt(claimed, target, looks=looks or claimed.attempt_count > 0)
+        except LostClaimError:
+            _log.warning("%s: another sender took over", claimed.subject_id)
+            self.report.counts["elsewhere"] += 1
+            return False
+
+    # One invoice
+
+    def _send_invoice(self, invoice_id: str) -> None:
+        operations = outbox.find(
+            self.ledger, _row.invoice_id == invoice_id, _row.kind.in_(("invoice", "item"))
+        )
+        [draft] = [operation for operation in operations if operation.kind == "invoice"]
+        items = [operation for operation in operations if operation.kind == "item"]
+        customer = self._customer(draft)
+        if not customer:
+            missing = f"customer {draft.customer_id} has no stripe_customer_id; give it in customers.csv"
+            for operation in operations:
+                self._hold_up(operation, missing)
+            return
+        if self._has_obstacle([draft, *items]):
+            return
+        if draft.state != "SENT":
+            # A ledger restored from a backup does not know what it sent: drafts are always looked for.
+            if not self.settle(draft, Target(customer), looks=True):
+                return
+            [draft] = outbox.find(self.ledger, _row.outbox_id == draft.outbox_id)
+        target = Target(customer, cast(str, draft.stripe_id))
+        for item in items:
+            if self._stopped.is_set():
+                return
+            if item.state in {"PENDING", "SENDING"} or (item.state == "NEEDS_REVIEW" and not item.was_tried):
+                self.settle(item, target, looks=bool(draft.was_adopted))
+
+    def _customer(self, draft: Operation) -> str | None:
+        """Stripe's id of an invoice's customer: the one first used, unless Stripe refused it."""
+        if draft.stripe_customer_id and (draft.state == "SENT" or draft.last_status not in _REFUSED):
+            return draft.stripe_customer_id
+        return self.customers.get(draft.customer_id)
+
+    def _has_obstacle(self, operations: Sequence[Operation]) -> bool:
+        """Whether one of an invoice's operations cannot be sent; then none is: a part is not the invoice."""
+        found = [
+            (operation, reason)
+            for operation in operations
+            if (reason := obstacle(operation.kind, operation.content))
+        ]
+        for operation, reason in found:
+            self._hold_up(operation, reason)
+        if found and not any(operation.kind == "invoice" for operation, _ in found):
+            draft = operations[0]
+            self._hold_up(draft, f"line {found[0][0].subject_id} cannot be sent: {found[0][1]}")
+        return bool(found)
+
+    # Credit notes
+
+    def _credit_notes(self) -> list[Operation]:
+        """Those that are due and whose invoice can take them."""
+        ready = (
+            sa.select(stripe_invoices.c.invoice_id)
+            .where(stripe_invoices.c.status.in_(("open", "paid", "uncollectible")))
+            .scalar_subquery()
+        )
+        return outbox.find(
+            self.ledger, _row.kind == "credit_note", outbox.due(self.clock()), _row.invoice_id.in_(ready)
+        )
+
+    def _send_credit_note(self, operation: Operation) -> None:
+        if reason := obstacle(operation.kind, operation.content):
+            self._hold_up(operation, reason)
+            return
+        with self.ledger.reading() as connection:
+            query = sa.select(stripe_invoices).where(stripe_invoices.c.invoice_id == operation.invoice_id)
+            stripe_invoice = str(connection.execute(query).mappings().one()["stripe_invoice_id"])
+        try:
+            invoice = self.api.get(f"/v1/invoices/{stripe_invoice}")
+            lines = self.api.list(f"/v1/invoices/{stripe_invoice}/lines")
+        except NoAccessError:
+            raise
+        except StripeCallError as error:
+            self._trouble("PENDING", operation.subject_id, f"its invoice could not be looked at: {error}")
+            return
+        is_paid = invoice["amount_remaining"] == 0
+        is_short = not is_paid and invoice["amount_remaining"] < operation.amount_minor
+        if not operation.was_tried and (invoice["status"] == "void" or is_short):
+            short = "its invoice is paid in part, and less is open than is credited; credit it by hand"
+            void = "its invoice is void at Stripe: there is nothing to credit"
+            self._hold_up(operation, short if is_short else void)
+            return
+        by_item = {_item_of(line): line["id"] for line in lines}
+        credited = {line["invoice_line_id"] for line in operation.content["lines"]}
+        sent = outbox.find(self.ledger, _row.kind == "item", _row.subject_id.in_(sorted(credited)))
+        ids = {item.subject_id: by_item[item.stripe_id] for item in sent if item.stripe_id in by_item}
+        if missing := credited - ids.keys():
+            self._hold_up(operation, f"Stripe's invoice has no line for {', '.join(sorted(missing))}")
+            return
+        customer = cast(str, reference(invoice["customer"]))
+        if self.settle(operation, Target(customer, stripe_invoice, ids, is_paid)):
+            refresh(self, operation.invoice_id, stripe_invoice)
+
+    # One operation
+
+    def _plan(self, operation: Operation, target: Target) -> Attempt:
+        account = cast(str, self.report.account)
+        op_id = operation.op_id or operation_id(
+            account, operation.kind, operation.content, operation.revision
+        )
+        body = build_body(operation.kind, operation.content, op_id, target)
+        return Attempt(account, op_id, target.customer, body)
+
+    def _attempt(self, operation: Operation, target: Target, *, looks: bool) -> bool:
+        try:
+            if looks and (answer := self._find(operation, target)) is not None:
+                return self._receive(operation, target, answer, None, was_adopted=True)
+            if looks:
+                operation = self._with_key(operation, target)
+            while True:
+                try:
+                    given = self.api.post(
+                        path_of(operation.kind, target), cast(Json, operation.request), operation.key
+                    )
+                    return self._receive(operation, target, given.body, given.request_id, was_adopted=False)
+                except UnknownOutcomeError as error:
+                    if not error.has_ended:
+                        raise
+                    # Stripe is done with it and has failed: what is not there now will not come any more.
+                    if (answer := self._find(operation, target)) is not None:
+                        return self._receive(operation, target, answer, error.request_id, was_adopted=True)
+                    if operation.generation >= self._most_generations(operation):
+                        raise
+                    operation = self._renew(operation, target)
+        except _ManyFoundError as error:
+            return self._give_up(operation, "NEEDS_REVIEW", str(error), None)
+        except RefusedError as error:
+            return self._give_up(operation, "FAILED", error.what, error.status)
+        except NoAccessError as error:
+            self._claims.release(operation, self.clock(), "SENDING", error.what, error.status)
+            self._stopped.set()
+            raise
+        except UnknownOutcomeError as error:
+            return self._give_up(operation, "SENDING", error.what, error.status)
+
+    def _most_generations(self, operation: Operation) -> int:
+        """Two keys per run: a server that fails on both will not be better at a third."""
+        return max(operation.attempt_count, 1) + 1
+
+    def _with_key(self, operation: Operation, target: Target) -> Operation:
+        """The operation with the key to use now: the same while Stripe surely remembers it, else the next."""
+        now = self.clock()
+        used = operation.key_used_at
+        is_forgotten = used is not None and now - used > timedelta(seconds=self.api.pace.key_seconds)
+        if used is not None and (is_forgotten or operation.last_status in {*_REFUSED, 500}):
+            return self._renew(operation, target)
+        return self._claims.use_key(operation, now)
+
+    def _renew(self, operation: Operation, target: Target) -> Operation:
+        return self._claims.renew_key(operation, self.clock(), self._plan(operation, target))
+
+    def _find(self, operation: Operation, target: Target) -> Json | None:
+        """What Stripe has of an operation, by its op_id.
+
+        :raises _ManyFoundError: more than one object bears it.
+        """
+        if operation.kind == "finalization":
+            invoice = self.api.get(f"/v1/invoices/{target.invoice}")
+            return None if invoice["status"] == "draft" else invoice
+        if operation.kind == "credit_note":
+            candidates = self.api.list("/v1/credit_notes", invoice=target.invoice)
+        else:
+            # Documents are issued before they are sent; a day is more than any two clocks differ.
+            since = int((operation.created_at - timedelta(days=1)).timestamp())
+            candidates = self.api.list(
+                path_of(operation.kind, target), customer=target.customer, created={"gte": since}
+            )
+        found = [one for one in candidates if (one.get("metadata") or {}).get("op_id") == operation.op_id]
+        if len(found) > 1:
+            ids = ", ".join(sorted(one["id"] for one in found))
+            raise _ManyFoundError(
+                f"Stripe has it {len(found)} times: {ids}; keep one, remove the others by hand"
+            )
+        return found[0] if found else None
+
+    def _receive(
+        self, operation: Operation, target: Target, answer: Json, request_id: str | None, *, was_adopted: bool
+    ) -> bool:
+        op_id = cast(str, operation.op_id)
+        wrong = differences(
+            operation.kind, operation.content, op_id, target, answer, is_live=self.api.is_live
+        )
+        if wrong:
+            return self._give_up(
+                operation, "NEEDS_REVIEW", f"Stripe has {answer.get('id')}, but {'; '.join(wrong)}", None
+            )
+        now = self.clock()
+        tells_state = operation.kind in {"invoice", "finalization"}
+        account = cast(str, self.report.account)
+        self._claims.sent(
+            operation,
+            now,
+            stripe_id=answer["id"],
+            stripe_invoice_id=target.invoice or answer["id"],
+            stripe_amount_minor=amount_of(operation.kind, answer),
+            request_id=request_id,
+            was_adopted=was_adopted,
+            also=partial(_keep, operation.invoice_id, account, answer, now) if tells_state else None,
+        )
+        self.report.counts["adopted" if was_adopted else "sent"] += 1
+        return True
+
+    def _give_up(self, operation: Operation, state: State, reason: str, status: int | None) -> bool:
+        self._claims.release(operation, self.clock(), state, reason, status)
+        self._trouble(state, operation.subject_id, reason)
+        return False
+
+    def _hold_up(self, operation: Operation, reason: str) -> None:
+        if operation.state == "SENT" or operation.was_tried:
+            return
+        self._claims.hold_up(operation.outbox_id, reason, self.clock())
+        self._trouble("NEEDS_REVIEW", operation.subject_id, reason)
+
+    def _trouble(self, state: State, subject_id: str, reason: str) -> None:
+        _log.warning("%s: %s: %s", state, subject_id, reason)
+        with self._lock:
+            self.report.troubles.append((state, subject_id, reason))
+
+    def side_by_side(self, tasks: Sequence[Callable[[], object]]) -> None:
+        """Run tasks in a few threads; the first that raises ends the run, after those under way.
+
+        :raises ConfigurationError: the key does not serve.
+        """
+
+        def run(task: Callable[[], object]) -> None:
+            if not self._stopped.is_set():
+                task()
+
+        with ThreadPoolExecutor(self.api.pace.workers, thread_name_prefix="stripe") as pool:
+            futures = [pool.submit(run, task) for task in tasks]
+            try:
+                wait(futures, return_when=FIRST_EXCEPTION)
+                for future in futures:
+                    if future.done() and (error := future.exception()) is not None:
+                        raise error
+            except NoAccessError as error:
+                raise no_access(error) from None
+            finally:
+                # Also when a person interrupts: what is under way ends, nothing new begins.
+                self._stopped.set()
+                pool.shutdown(cancel_futures=True)
+        self._stopped.clear()
+
+
+class _ManyFoundError(Exception):
+    pass
+
+
+def refresh(sender: "Sender", invoice_id: str, stripe_invoice_id: str) -> None:
+    """Take over what Stripe says of an invoice now; where it does not answer, reconciling will."""
+    try:
+        found = sender.api.get(f"/v1/invoices/{stripe_invoice_id}")
+    except (RefusedError, UnknownOutcomeError) as error:
+        _log.warning("%s: its state could not be looked at: %s", stripe_invoice_id, error)
+        return
+    with sender.ledger.writing() as connection:
+        _keep(invoice_id, cast(str, sender.report.account), found, sender.clock(), connection)
+
+
+def _keep(invoice_id: str, account: str, found: Json, now: datetime, connection: sa.Connection) -> None:
+    keep_state(connection, invoice_id, account, found, known_at=now, now=now)
+
+
+def no_access(error: NoAccessError) -> ConfigurationError:
+    """The key does not serve, in words for people."""
+    return ConfigurationError(
+        f"Stripe refuses the key: {error}",
+        where=KEY_VARIABLE,
+        remedy="give a key that may write invoices, invoice items and credit notes; what waits is kept",
+    )
+
+
+def _waiting(ledger: Ledger, now: datetime, kinds: Sequence[str]) -> dict[str, int]:
+    """Invoices with something due, in the order in which they were issued, and how much is due of each."""
+    query = (
+        sa.select(_row.invoice_id, sa.func.count())
+        .where(_row.kind.in_(kinds), outbox.due(now))
+        .group_by(_row.closing_number, _row.invoice_id)
+        .order_by(_row.closing_number, _row.invoice_id)
+    )
+    with ledger.reading() as connection:
+        return {row[0]: int(row[1]) for row in connection.execute(query)}
+
+
+def _item_of(line: Json) -> str | None:
+    parent = line.get("parent") or {}
+    details = parent.get("invoice_item_details") or {}
+    return details.get("invoice_item")

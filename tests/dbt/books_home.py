@@ -1,0 +1,85 @@
+"""A home whose books close: rows in, documents out, without ingest, validation and publishing. No tests here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from rating_lake import RatingHome
+
+from pipelines.books.closing import CLOSING_MODELS, ClosingPlan, read_plan
+from pipelines.books.knowledge import Knowledge
+from pipelines.books.pins import rate_pinned_periods
+from pipelines.home import Home
+from pipelines.ledger import open_ledger
+from pipelines.ledger.books import Closing, Terms, all_closings, issue
+
+_BUILT = "+int_due_totals +int_due_warnings +int_periods_to_pin"
+
+
+@dataclass
+class BooksHome(RatingHome):
+    """A rating home with a ledger of its own."""
+
+    @property
+    def warehouse_file(self) -> Path:
+        return self.root / "warehouse/meterhouse.duckdb"
+
+    def plan(self, through: str) -> ClosingPlan:
+        """What a closing would issue."""
+        home, last_day = Home(self.root), date.fromisoformat(through)
+        told = {"METERHOUSE_CLOSE_THROUGH": through}
+        self.build(select=_BUILT, environment=told)
+        as_of = datetime.fromisoformat(self.as_of)
+        versions = (self.versions["catalog"], self.versions["accounts"], "")
+        pinned = rate_pinned_periods(home, Knowledge(as_of, *versions), self.warehouse_file)
+        if pinned:
+            self.builds -= 1
+            told |= {"METERHOUSE_PINNED_LINES": str(pinned)}
+            self.build(select=" ".join(CLOSING_MODELS), environment=told)
+        with open_ledger(home, "") as ledger:
+            known = len(all_closings(ledger))
+        return read_plan(self.warehouse_file, Terms(last_day, as_of, *versions, "tests"), known)
+
+    def close(self, through: str) -> Closing | None:
+        """Issue what there is to issue."""
+        plan = self.plan(through)
+        if not plan.documents:
+            return None
+        with open_ledger(Home(self.root), "") as ledger:
+            return issue(
+                ledger,
+                plan.terms,
+                plan.documents,
+                plan.batch_ids,
+                known_closing=plan.known_closing,
+                closed_at=plan.terms.as_of,
+            )
+
+    def documents_of(self, closing: Closing | None) -> dict[str, list[dict[str, Any]]]:
+        """Lines of invoices and of credit notes that a closing issued, as the lake has them."""
+        if closing is None:
+            return {"lines": [], "credits": []}
+        notes = {row["credit_note_id"]: row for row in self.exported("credit_notes", closing.closing_number)}
+        return {
+            "lines": self.exported("issued_lines", closing.closing_number),
+            "credits": [
+                notes[row["credit_note_id"]] | row
+                for row in self.exported("credit_note_lines", closing.closing_number)
+            ],
+        }
+
+    def exported(self, table: str, closing_number: int) -> list[dict[str, Any]]:
+        """The rows of a ledger table that a closing brought, lines as people read them."""
+        rows = pq.read_table(self.root / f"lake/ledger/{table}/{closing_number}.parquet").to_pylist()
+        return sorted(rows, key=lambda row: row.get("line_number", 0))
+
+    def net_by_line(self) -> Mapping[str, int]:
+        """What was billed for each rated line in the end: issued plus adjusted less credited; 0 left out."""
+        self.build(select="+int_billed_lines +invoices +invoice_lines")
+        return {
+            row["rated_line_id"]: row["billed_minor"]
+            for row in self.query("select * from int_billed_lines where billed_minor != 0")
+        }

@@ -1,0 +1,343 @@
+"""Issued documents in the ledger, on SQLite and on PostgreSQL: numbered, unchangeable, never credited too much."""
+
+from dataclasses import asdict, replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pyarrow.parquet as pq
+import pytest
+import servers
+import sqlalchemy as sa
+
+from pipelines.errors import MeterhouseError
+from pipelines.home import Home
+from pipelines.ledger import LedgerError, export_folder, open_ledger
+from pipelines.ledger.books import Documents, Terms, all_closings, find_invoice, issue, known_batches
+from pipelines.ledger.books_schema import BOOKS, closings, issued_invoices
+from pipelines.ledger.connect import find_address, make_engine
+
+ledger_url, postgres_server = servers.ledger_url, servers.postgres_server
+
+NOW = datetime(2026, 4, 4, 6, 30, tzinfo=UTC)
+TERMS = Terms(date(2026, 3, 31), NOW, "catalog", "accounts", "prices", "code")
+MARCH = {"period_start": date(2026, 3, 1), "period_end": date(2026, 4, 1)}
+
+
+def invoice(number, total=9900):
+    return MARCH | {
+        "invoice_id": f"inv_{number}",
+        "customer_id": "c-1",
+        "customer_name": "Ada",
+        "customer_email": None,
+        "currency": "USD",
+        "minor_units": 2,
+        "timezone": "Europe/Berlin",
+        "total_minor": total,
+        "line_count": 1,
+        "content_hash": "0" * 64,
+    }
+
+
+def line(number, amount_minor=9900, **changes):
+    return (
+        MARCH
+        | {
+            "invoice_line_id": f"line_{number}",
+            "invoice_id": f"inv_{number}",
+            "line_number": 1,
+            "customer_id": "c-1",
+            "subscription_id": "s-1",
+            "plan_id": "professional",
+            "plan_version": date(2024, 1, 1),
+            "line_type": "price",
+            "meter_id": None,
+            "description": "Professional",
+            "quantity": Decimal(1),
+            "amount": Decimal("98.999999999999"),
+            "amount_minor": amount_minor,
+            "currency": "USD",
+            "service_start": date(2026, 3, 1),
+            "service_end": date(2026, 4, 1),
+            "billing_anchor_day": 1,
+            "terms_hash": "t",
+            "adjusts_line_id": None,
+            "adjusts_invoice_id": None,
+            "restated_quantity": None,
+            "restated_amount_minor": None,
+            "causes": None,
+        }
+        | changes
+    )
+
+
+def credit(number, amount_minor, note="cn_1", line_number=1):
+    return MARCH | {
+        "credit_note_line_id": f"{note}-{line_number}",
+        "credit_note_id": note,
+        "line_number": line_number,
+        "invoice_line_id": f"line_{number}",
+        "corrects_line_id": f"line_{number}",
+        "amount_minor": amount_minor,
+        "description": "Professional: put right",
+        "quantity": Decimal(0),
+        "restated_quantity": Decimal(1),
+        "restated_amount_minor": 9900 - amount_minor,
+        "causes": "[]",
+    }
+
+
+def note(number, amount_minor, note_id="cn_1"):
+    return {
+        "credit_note_id": note_id,
+        "invoice_id": f"inv_{number}",
+        "customer_id": "c-1",
+        "currency": "USD",
+        "amount_minor": amount_minor,
+        "reason": "put right",
+        "content_hash": "1" * 64,
+    }
+
+
+def documents(*numbers):
+    return Documents([invoice(number) for number in numbers], [line(number) for number in numbers])
+
+
+def credits(number, *amounts, note_id="cn_1"):
+    return Documents(
+        credit_notes=[note(number, sum(amounts), note_id)],
+        credit_note_lines=[
+            credit(number, amount, note_id, position) for position, amount in enumerate(amounts, 1)
+        ],
+    )
+
+
+def close(ledger, documents, batches=(), known=0, **options):
+    return issue(ledger, TERMS, documents, batches, known_closing=known, closed_at=NOW, **options)
+
+
+@pytest.fixture
+def home(tmp_path):
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture
+def ledger(home, ledger_url):
+    with open_ledger(home, ledger_url) as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def database(home, ledger, ledger_url):
+    """The ledger's database as somebody sees it who goes around the ledger."""
+    with make_engine(find_address(home, ledger_url)).connect() as connection:
+        yield connection
+
+
+def exported(home, name, closing_number):
+    return pq.read_table(export_folder(home) / name / f"{closing_number}.parquet").to_pylist()
+
+
+# Numbers
+
+
+def test_numbers_follow_each_other_over_closings(ledger):
+    first = close(ledger, documents("b", "a"))
+    second = close(ledger, documents("c"), known=1)
+    assert (first.closing_number, second.closing_number) == (1, 2)
+    assert [find_invoice(ledger, f"inv_{name}")["invoice_number"] for name in "bac"] == [
+        "INV-000001",
+        "INV-000002",
+        "INV-000003",
+    ]
+    assert find_invoice(ledger, "INV-000003")["lines"][0]["amount"] == Decimal("98.999999999999")
+
+
+def test_a_closing_that_fails_uses_no_number(ledger):
+    def broken(connection, closing):
+        raise RuntimeError("no outbox")
+
+    with pytest.raises(RuntimeError, match="no outbox"):
+        close(ledger, documents("a"), ["batch"], after_issue=[broken])
+    assert all_closings(ledger) == []
+    assert known_batches(ledger, 1) == []
+    close(ledger, documents("b"))
+    assert find_invoice(ledger, "inv_b")["sequence_number"] == 1
+
+
+def test_what_follows_a_closing_is_in_its_transaction(ledger):
+    seen = []
+
+    def follow(connection, closing):
+        seen.append((closing.closing_number, connection.scalar(sa.select(issued_invoices.c.invoice_number))))
+
+    close(ledger, documents("a"), after_issue=[follow])
+    assert seen == [(1, "INV-000001")]
+
+
+def test_a_closing_computed_from_an_older_ledger_is_refused(ledger):
+    close(ledger, documents("a"))
+    with pytest.raises(LedgerError, match="closing 1 was made while") as caught:
+        close(ledger, documents("b"))
+    assert "again" in caught.value.remedy
+    assert len(all_closings(ledger)) == 1
+
+
+def test_the_database_takes_no_number_but_the_next(ledger, database):
+    close(ledger, documents("a"))
+    row = dict(database.execute(sa.select(issued_invoices)).mappings().one())
+    for number in (3, 1, 0):
+        other = row | {"invoice_id": "x", "invoice_number": "x", "sequence_number": number}
+        with pytest.raises(sa.exc.DBAPIError):
+            database.execute(sa.insert(issued_invoices).values(**other))
+        database.rollback()
+    database.execute(
+        sa.insert(issued_invoices).values(
+            **row | {"invoice_id": "x", "invoice_number": "x", "sequence_number": 2}
+        )
+    )
+    with pytest.raises(sa.exc.DBAPIError, match="numbered without gaps"):
+        database.execute(sa.insert(closings).values(**asdict(replace_closing(ledger, 3))))
+
+
+def replace_closing(ledger, number):
+    return replace(all_closings(ledger)[0], closing_number=number)
+
+
+def test_an_invoice_is_issued_once(ledger):
+    close(ledger, documents("a"))
+    with pytest.raises(LedgerError):
+        close(ledger, documents("a"), known=1)
+    assert len(all_closings(ledger)) == 1
+
+
+# Watermark
+
+
+def test_a_batch_belongs_to_the_first_closing_that_knew_it(ledger):
+    assert close(ledger, documents("a"), ["one", "two"]).batch_count == 2
+    assert close(ledger, documents("b"), ["one", "two", "three"], known=1).batch_count == 1
+    assert known_batches(ledger, 1) == ["one", "two"]
+    assert known_batches(ledger, 2) == ["one", "three", "two"]
+
+
+def test_a_closing_comes_back_as_it_was_made(ledger):
+    made = close(ledger, documents("a"), ["one"])
+    assert all_closings(ledger) == [made]
+    assert (made.through, made.as_of, made.invoice_count) == (date(2026, 3, 31), NOW, 1)
+
+
+def test_an_invoice_that_is_not_there_is_said_to_be_so(ledger):
+    with pytest.raises(MeterhouseError, match="INV-7") as caught:
+        find_invoice(ledger, "INV-7")
+    assert "invoices" in caught.value.remedy
+
+
+# Credit
+
+
+@pytest.mark.parametrize("amounts", [(9900,), (9000, 900), (1,)])
+def test_a_line_can_be_credited_up_to_its_amount(ledger, amounts):
+    close(ledger, documents("a"))
+    assert close(ledger, credits("a", *amounts), known=1).credit_note_count == 1
+
+
+@pytest.mark.parametrize("amounts", [(9901,), (9000, 901), (0,), (-1,)])
+def test_a_line_is_never_credited_beyond_its_amount(ledger, amounts):
+    close(ledger, documents("a"))
+    with pytest.raises(LedgerError):
+        close(ledger, credits("a", *amounts), known=1)
+    assert len(all_closings(ledger)) == 1
+
+
+def test_credits_of_several_closings_count_together(ledger):
+    close(ledger, documents("a"))
+    close(ledger, credits("a", 9900), known=1)
+    with pytest.raises(LedgerError, match="more than is left"):
+        close(ledger, credits("a", 1, note_id="cn_2"), known=2)
+
+
+def test_an_adjustment_names_what_it_adjusts(ledger):
+    for change in ({"line_type": "adjustment"}, {"adjusts_line_id": "line_z"}):
+        with pytest.raises(LedgerError):
+            close(ledger, Documents([invoice("a")], [line("a", **change)]))
+
+
+# What the database itself refuses
+
+
+@pytest.fixture
+def filled(ledger):
+    close(ledger, documents("a"), ["one"])
+    close(ledger, credits("a", 100), known=1)
+    return ledger
+
+
+@pytest.mark.parametrize("table", BOOKS, ids=str)
+@pytest.mark.parametrize("change", ["update {table} set {column} = {column}", "delete from {table}"])
+def test_facts_cannot_be_changed(filled, database, table, change):
+    rows = database.scalar(sa.select(sa.func.count()).select_from(table))
+    assert rows >= 1
+    with pytest.raises(sa.exc.DBAPIError, match=f"{table} is append-only"):
+        database.execute(sa.text(change.format(table=table.name, column=table.columns.keys()[1])))
+    database.rollback()
+    assert database.scalar(sa.select(sa.func.count()).select_from(table)) == rows
+
+
+@pytest.mark.parametrize("table", BOOKS, ids=str)
+def test_facts_cannot_be_replaced_or_truncated(filled, database, table):
+    """Replacing by another unique column than the key would remove the row just as well."""
+    if database.dialect.name != "sqlite":
+        with pytest.raises(sa.exc.DBAPIError, match="is append-only"):
+            database.execute(sa.text(f"truncate {table.name} cascade"))
+        return
+    row = dict(database.execute(sa.select(table)).mappings().first())
+    keys = [column.name for column in table.primary_key]
+    uniques = [
+        [column.name for column in constraint.columns]
+        for constraint in table.constraints
+        if isinstance(constraint, sa.UniqueConstraint)
+    ]
+    named = {name for columns in [keys, *uniques] for name in columns} - {"closing_number"}
+    for kept in [keys, *uniques]:
+        others = {name: 77 if isinstance(row[name], int) else f"other {name}" for name in named - set(kept)}
+        changed = row | others
+        with pytest.raises(sa.exc.DBAPIError, match=r"is append-only|without gaps|more than is left"):
+            database.execute(sa.insert(table).prefix_with("or replace").values(**changed))
+        database.rollback()
+        assert row in [dict(found) for found in database.execute(sa.select(table)).mappings()]
+
+
+# Export
+
+
+def test_every_closing_is_exported_in_files_of_its_own(filled, home):
+    assert [row["invoice_number"] for row in exported(home, "issued_invoices", 1)] == ["INV-000001"]
+    assert exported(home, "issued_invoices", 2) == []
+    assert exported(home, "issued_lines", 1)[0]["amount"] == Decimal("98.999999999999")
+    assert [row["amount_minor"] for row in exported(home, "credit_note_lines", 2)] == [100]
+    assert exported(home, "closing_batches", 1) == [{"batch_id": "one", "closing_number": 1}]
+    assert exported(home, "closings", 2)[0]["credit_note_count"] == 1
+
+
+def test_a_closing_that_was_exported_is_not_written_again(filled, home):
+    before = (export_folder(home) / "issued_lines/1.parquet").stat().st_ino
+    close(filled, documents("b"), known=2)
+    assert (export_folder(home) / "issued_lines/1.parquet").stat().st_ino == before
+    assert [row["invoice_number"] for row in exported(home, "issued_invoices", 3)] == ["INV-000002"]
+
+
+def test_an_export_that_was_cut_off_is_completed(filled, home):
+    """A closing's own row is written last: without it the other files are not believed."""
+    (export_folder(home) / "closings/2.parquet").unlink()
+    (export_folder(home) / "credit_notes/2.parquet").write_bytes(b"half")
+    filled.export()
+    assert [row["credit_note_number"] for row in exported(home, "credit_notes", 2)] == ["CN-000001"]
+    assert len(exported(home, "closings", 2)) == 1
+
+
+def test_a_ledger_older_than_the_lake_is_refused(filled, home, tmp_path):
+    with open_ledger(Home(tmp_path / "other"), "") as empty:
+        empty.home = home
+        with pytest.raises(LedgerError, match="closing 1 is in the lake") as caught:
+            empty.export()
+        assert "backup" in caught.value.remedy
