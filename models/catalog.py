@@ -20,6 +20,7 @@ from pydantic import (
     field_validator,
 )
 
+from models.focus import SERVICE_CATEGORIES
 from models.money import (
     UNLIMITED,
     Allowance,
@@ -419,12 +420,23 @@ class Spike(Entry):
 
 
 class RecommendationSettings(Entry):
-    """When a change of plan or of prompts is recommended. Ratios of the allowance; USD per request."""
+    """When a change of plan or of prompts is recommended. Ratios of the allowance; USD per request.
 
+    ``meters``: those whose allowances speak for a change of plan; None: every meter that has one.
+    """
+
+    meters: Many[Text] | None = None
     upgrade_above: PositiveDecimal = Decimal("0.9")
     downgrade_below: PositiveDecimal = Field(default=Decimal("0.3"), validate_default=True)
     lookback_cycles: Integer = Field(default=3, ge=1, le=36)
     max_cost_per_request: PositiveDecimal = Decimal("0.05")
+
+    @field_validator("meters")
+    @classmethod
+    def _some_meter(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is not None and not value:
+            raise fault("no meter is named", "name some, or leave the key out to judge every allowance")
+        return value
 
     @field_validator("downgrade_below")
     @classmethod
@@ -503,6 +515,38 @@ class AlertSettings(Entry):
         return value
 
 
+class Issuer(Entry):
+    """issuer.yml with its defaults: who sends the invoices, as documents and exports name it.
+
+    ``payment_terms_days`` None: no due date. ``service_subcategory`` says for FOCUS what is sold.
+    """
+
+    name: Text = "Unnamed issuer"
+    address: Many[Text] = ()
+    tax_id: Text | None = None
+    email: Text | None = None
+    website: Text | None = None
+    payment_terms_days: Integer | None = Field(default=None, ge=0, le=365)
+    payment_instructions: Many[Text] = ()
+    note: Text | None = None
+    service_subcategory: Text = "Other (Business Applications)"
+
+    @field_validator("service_subcategory")
+    @classmethod
+    def _known_subcategory(cls, value: str) -> str:
+        if value not in SERVICE_CATEGORIES:
+            raise fault(
+                f"{value!r} is not a service subcategory of FOCUS",
+                "write e.g. Generative AI or Other (Business Applications)",
+            )
+        return value
+
+    @property
+    def service_category(self) -> str:
+        """The one category of the subcategory."""
+        return SERVICE_CATEGORIES[self.service_subcategory]
+
+
 class Catalog(Entry):
     """Everything that is sold and how it is priced."""
 
@@ -511,3 +555,4 @@ class Catalog(Entry):
     prices: tuple[Price, ...] = ()
     fx_rates: tuple[FxRate, ...] = ()
     alerts: AlertSettings = AlertSettings()
+    issuer: Issuer = Issuer()

@@ -161,9 +161,45 @@ def run(
     print_summary(session, Console(highlight=False))
 
 
+@app.command(
+    epilog="Examples: `meterhouse close 2026-03` · `meterhouse close --through 2026-03-15 --dry-run`"
+)
+def close(  # noqa: PLR0917
+    month: Annotated[
+        str | None, typer.Argument(metavar="[YYYY-MM]", help="The month.", show_default=False)
+    ] = None,
+    through: Annotated[
+        str | None, typer.Option("--through", metavar="DATE", help="The last day, in place of a month.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be issued and what to look at; write nothing.")
+    ] = False,
+    home: HomeOption = None,
+    as_of: AsOfOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Issue invoices and corrections of every cycle that ended in or before a month; again is safe."""
+    from rich.console import Console
+
+    from pipelines.books.closing import close_books
+    from pipelines.books.command import last_day, print_outcome
+    from pipelines.lock import hold_home
+    from pipelines.progress import Terminal
+    from pipelines.session import Session
+
+    settings = _settings(home, as_of)
+    _need_home(settings)
+    day = last_day(month, _parse_date(through, "--through") if through else None)
+    with Terminal() as steps, hold_home(settings.home, _command(), on_wait=_say_waiting(steps)):
+        session = Session(settings, steps)
+        outcome = close_books(session, day, is_dry_run=dry_run)
+    print_outcome(outcome, session.warnings, Console(highlight=False), is_dry_run=dry_run)
+
+
 @app.command(epilog="Example: `meterhouse check --home /srv/billing`")
 def check(home: HomeOption = None, as_of: AsOfOption = None, debug: DebugOption = False) -> None:
     """Validate the home without changing it: documents, files waiting in the inbox, the lake's books."""
+    from pipelines.books.issued_plans import need_issued_plans
     from pipelines.catalog import load_configuration
     from pipelines.checks import stale_sources, unbalanced_batches
     from pipelines.ingest import pending_files
@@ -171,6 +207,7 @@ def check(home: HomeOption = None, as_of: AsOfOption = None, debug: DebugOption 
     settings = _settings(home, as_of)
     _need_home(settings)
     configuration = load_configuration(settings.home)
+    need_issued_plans(settings.home, configuration)
     catalog, accounts = configuration.catalog, configuration.accounts
     typer.echo(
         f"Catalog and accounts are valid: {len(catalog.meters)} meters, {len(catalog.plans)} plan versions,"
@@ -230,6 +267,491 @@ def alerts(  # noqa: PLR0917
             f"{more_ids[0]!r} is not expected here", where="alerts", remedy="write --mark-read before the ids"
         )
     show_alerts(settings, sys.stdout, output_format, customer, is_unread_only=unread)
+
+
+@app.command(
+    epilog="Examples: `meterhouse recommendations --customer tundra`"
+    " · `meterhouse recommendations --format json`"
+)
+def recommendations(  # noqa: PLR0917
+    customer: Annotated[
+        str | None, typer.Option("--customer", metavar="ID", help="Only this customer's.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also those that were dismissed or accepted.")
+    ] = False,
+    output_format: Annotated[
+        str, typer.Option("--format", metavar="table|json|csv", help="How to write them.")
+    ] = "table",
+    home: HomeOption = None,
+    as_of: AsOfOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Show what the last run advises: other plans, bought allowance, cheaper models, dear requests."""
+    from pipelines.recommendations_cli import show_recommendations
+
+    settings = _settings(home, as_of)
+    _need_home(settings)
+    show_recommendations(settings, sys.stdout, output_format, customer, is_open_only=not everything)
+
+
+@app.command(
+    epilog="Example: `meterhouse dismiss rec_6b6934654b912c70fc0a4f3d --note 'moving to another plan in May'`"
+)
+def dismiss(
+    recommendation_id: Annotated[
+        str, typer.Argument(metavar="ID", help="`meterhouse recommendations` shows it.")
+    ],
+    note: Annotated[
+        str | None, typer.Option("--note", metavar="TEXT", help="Why; kept with the decision.")
+    ] = None,
+    home: HomeOption = None,
+    as_of: AsOfOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Say no to a recommendation, so that it does not come back."""
+    from pipelines.recommendations_cli import dismiss_recommendation
+
+    settings = _settings(home, as_of)
+    _need_home(settings)
+    typer.echo(dismiss_recommendation(settings, recommendation_id, note))
+
+
+@app.command(
+    epilog="Examples: `meterhouse usage company-7` · `meterhouse usage company-7 --periods 6 --format json`"
+)
+def usage(  # noqa: PLR0917
+    customer: Annotated[
+        str, typer.Argument(metavar="CUSTOMER", help="The customer's id.", show_default=False)
+    ],
+    periods: Annotated[
+        int, typer.Option("--periods", min=0, max=1200, help="How many cycles that are over to show.")
+    ] = 12,
+    output_format: Annotated[
+        str, typer.Option("--format", metavar="table|json|csv", help="How to write it.")
+    ] = "table",
+    home: HomeOption = None,
+    as_of: AsOfOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Show what a customer has used, its limits, projection, history and alerts, as last published."""
+    from pipelines.usage_cli import show_usage
+
+    settings = _settings(home, as_of)
+    _need_home(settings)
+    show_usage(settings, customer, sys.stdout, output_format, periods)
+
+
+@app.command(
+    epilog="Examples: `meterhouse export company-7 --month 2026-03 --output march.csv`"
+    " · `meterhouse export --table monthly_usage --from 2026-01-01 --to 2026-03-31 --output quarter.parquet`"
+)
+def export(  # noqa: PLR0917
+    customer: Annotated[
+        str | None, typer.Argument(metavar="[CUSTOMER]", help="Default: all customers.", show_default=False)
+    ] = None,
+    table: Annotated[
+        str,
+        typer.Option(
+            "--table", help="Any published table of days or cycles, e.g. monthly_usage, cost_per_request."
+        ),
+    ] = "daily_usage",
+    month: Annotated[
+        str | None,
+        typer.Option("--month", metavar="YYYY-MM", help="Its days of usage, or the cycles that end in it."),
+    ] = None,
+    first_day: Annotated[
+        str | None, typer.Option("--from", metavar="DATE", help="First day, of usage or of a cycle's end.")
+    ] = None,
+    last_day: Annotated[
+        str | None, typer.Option("--to", metavar="DATE", help="Last of these days, included.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", metavar="FILE", help="Where to; `-` is standard output, as CSV.")
+    ] = Path("-"),
+    output_format: Annotated[
+        str | None,
+        typer.Option("--format", metavar="csv|parquet", help="Default: parquet if FILE ends so, else csv."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    home: HomeOption = None,
+    as_of: AsOfOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Write published usage of a customer and period to CSV or Parquet, exact in every digit."""
+    from pipelines.usage_cli import describe_export, write_export
+
+    settings = _settings(home, as_of)
+    _need_home(settings)
+    wanted = describe_export(
+        customer, table, (month, first_day, last_day), output, output_format, may_overwrite=force
+    )
+    typer.echo(write_export(settings, wanted, sys.stdout), err=True)
+
+
+@app.command(
+    "export-focus",
+    epilog="Example: `meterhouse export-focus --month 2026-03 --output march.csv`",
+)
+def export_focus_command(
+    month: Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="Billing periods that end in it.")],
+    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="FILE.csv or FILE.parquet.")],
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    home: HomeOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Write issued charges as FOCUS 1.4 (Cost and Usage) for FinOps tools, corrections as such."""
+    from pipelines.documents import export_focus
+
+    settings = _settings(home, None)
+    _need_home(settings)
+    first_day = _parse_month(month, "--month")
+    exported = export_focus(settings.home.published_file, first_day, output, may_overwrite=force)
+    typer.echo(
+        f"Wrote {exported.charge_count:,} charges to {exported.file};"
+        f" {exported.metadata_file.name} describes its columns."
+    )
+
+
+@app.command(
+    epilog="Examples: `meterhouse invoice INV-000001 --output .`"
+    " · `meterhouse invoice --month 2026-03 --output march/`"
+    " · `meterhouse invoice CN-000001 --format html --output .`"
+)
+def invoice(  # noqa: PLR0917
+    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Where the files go.")],
+    document: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[DOCUMENT]", help="Number or id of an invoice or credit note.", show_default=False
+        ),
+    ] = None,
+    month: Annotated[
+        str | None,
+        typer.Option(
+            "--month",
+            metavar="YYYY-MM",
+            help="Instead: every issued invoice whose cycle ends in it, every credit note issued in it.",
+        ),
+    ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", metavar="pdf|html|csv", help="Repeat for several. Default: pdf."),
+    ] = None,
+    with_drafts: Annotated[
+        bool,
+        typer.Option("--with-drafts", help="With --month: also invoices not issued yet, marked as drafts."),
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Overwrite files that say something else.")
+    ] = False,
+    home: HomeOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Write invoices and credit notes as documents: lines, usage with charts, corrections explained."""
+    from pipelines.documents import write_invoices
+    from pipelines.progress import Terminal
+
+    settings = _settings(home, None)
+    _need_home(settings)
+    first_day = _parse_month(month, "--month") if month else None
+    with Terminal() as steps:
+        written = write_invoices(
+            settings.home,
+            output,
+            document=document,
+            month=first_day,
+            formats=formats or ["pdf"],
+            with_drafts=with_drafts,
+            replace=replace,
+            steps=steps,
+        )
+    typer.echo(
+        f"Wrote {len(written.files):,} {'file' if len(written.files) == 1 else 'files'} into {output}"
+        + (f"; {len(written.unchanged):,} were there already." if written.unchanged else ".")
+    )
+
+
+@app.command(
+    epilog="Examples: `meterhouse trace line_6b6934654b912c70fc0a4f3d`"
+    " · `meterhouse trace --invoice INV-000012 --format json`"
+    " · `meterhouse trace --month 2026-03 --output events.parquet`"
+)
+def trace(  # noqa: PLR0917
+    line_id: Annotated[
+        str | None, typer.Argument(metavar="INVOICE_LINE_ID", help="The line.", show_default=False)
+    ] = None,
+    invoice: Annotated[
+        str | None, typer.Option("--invoice", metavar="ID", help="All lines of an invoice, by id or number.")
+    ] = None,
+    month: Annotated[
+        str | None, typer.Option("--month", metavar="YYYY-MM", help="All lines of cycles that end in it.")
+    ] = None,
+    output_format: Annotated[
+        str, typer.Option("--format", metavar="table|json|csv", help="How to write them.")
+    ] = "table",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="FILE",
+            help="Write a .parquet or .csv table instead: a row per line and event.",
+        ),
+    ] = None,
+    home: HomeOption = None,
+    as_of: AsOfOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Show the events behind an invoice line: their contributions, the allowance, the rule."""
+    from pipelines.books.trace import Selection, trace_lines
+    from pipelines.books.trace_cli import save_trace, write_trace
+    from pipelines.lock import hold_home
+    from pipelines.progress import Terminal
+
+    settings = _settings(home, as_of)
+    _need_home(settings)
+    selection = Selection.of(line=line_id, invoice=invoice, month=month)
+    with (
+        Terminal() as steps,
+        hold_home(settings.home, _command(), on_wait=_say_waiting(steps)),
+        trace_lines(settings.home, selection, steps) as traced,
+    ):
+        if output is None:
+            write_trace(traced, sys.stdout, output_format)
+        else:
+            count = save_trace(traced, output.expanduser().resolve())
+            typer.echo(f"Wrote {count:,} rows to {output}.")
+
+
+@app.command(
+    epilog="Examples: `meterhouse rebuild INV-000012` · `meterhouse rebuild --month 2026-03`"
+    " · `meterhouse rebuild INV-000012 --as-known-at 2026-03-15T12:00:00Z`"
+)
+def rebuild(  # noqa: PLR0917
+    document: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="INVOICE_ID", help="An invoice or credit note, by id or number.", show_default=False
+        ),
+    ] = None,
+    as_known_at: Annotated[
+        str | None,
+        typer.Option(
+            "--as-known-at",
+            metavar="INSTANT",
+            help="Show the invoice's lines as they were known then, issued or not.",
+        ),
+    ] = None,
+    month: Annotated[
+        str | None, typer.Option("--month", metavar="YYYY-MM", help="All documents of cycles ending in it.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All documents that were ever issued.")] = False,
+    output_format: Annotated[
+        str, typer.Option("--format", metavar="table|json|csv", help="How to write lines.")
+    ] = "table",
+    home: HomeOption = None,
+    as_of: AsOfOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Compute issued documents again from the lake as it was known, and compare them with the ledger."""
+    from pipelines.books.proof import find_documents, lines_as_known_at, rebuild_documents
+    from pipelines.books.proof_cli import print_rebuilt, write_lines
+    from pipelines.ledger import open_ledger
+    from pipelines.lock import hold_home
+    from pipelines.progress import Terminal
+    from pipelines.settings import parse_instant
+
+    settings = _settings(home, as_of)
+    _need_home(settings)
+    chosen = sum((document is not None, month is not None, everything))
+    if chosen != 1 or (as_known_at is not None and document is None):
+        raise ConfigurationError(
+            "it is not clear what to compute again",
+            where="rebuild",
+            remedy="name one document (with --as-known-at an invoice), or --month YYYY-MM, or --all",
+        )
+    with Terminal() as steps, hold_home(settings.home, _command(), on_wait=_say_waiting(steps)):
+        if document is not None and as_known_at is not None:
+            instant = parse_instant(as_known_at)
+            write_lines(lines_as_known_at(settings.home, document, instant, steps), sys.stdout, output_format)
+            return
+        with open_ledger(settings.home) as ledger:
+            ledger.export()
+            documents = find_documents(ledger, document, month)
+            rebuilt = rebuild_documents(settings.home, ledger, documents, steps)
+    if not print_rebuilt(rebuilt, sys.stdout):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: `meterhouse backup /mnt/backups/meterhouse-2026-04-01.tar`")
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new .tar file.", show_default=False)],
+    home: HomeOption = None,
+    as_of: AsOfOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Write what cannot be computed again into one file: lake, ledger, catalog and accounts. No secrets."""
+    from pipelines.backup import back_up
+    from pipelines.lock import hold_home
+    from pipelines.progress import Terminal
+
+    settings = _settings(home, as_of)
+    _need_home(settings)
+    with (
+        Terminal() as steps,
+        hold_home(settings.home, _command(), on_wait=_say_waiting(steps)),
+        steps.step("Backing up and checking") as step,
+    ):
+        made = back_up(settings.home, file.expanduser().resolve(), settings.now(), step.update)
+    rows = sum(made.rows.values())
+    typer.echo(f"{file}: {made.files:,} files and {rows:,} rows of the ledger, read back and whole.")
+
+
+@app.command(
+    epilog="Example: `meterhouse restore /mnt/backups/meterhouse-2026-04-01.tar --home /srv/billing`"
+)
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `backup` wrote.", show_default=False)],
+    home: HomeOption = None,
+    as_of: AsOfOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Make a home from a backup, in an empty folder and an empty ledger; checked whole before it is used."""
+    from pipelines.backup import restore as restore_home
+    from pipelines.lock import hold_home
+    from pipelines.progress import Terminal
+
+    settings = _settings(home, as_of)
+    with (
+        Terminal() as steps,
+        hold_home(settings.home, _command(), on_wait=_say_waiting(steps)),
+        steps.step("Checking and restoring") as step,
+    ):
+        made = restore_home(settings.home, file.expanduser().resolve(), step.update)
+    typer.echo(
+        f"{settings.home.root} is as it was at {made.made_at.isoformat()}: {made.files:,} files,"
+        f" {sum(made.rows.values()):,} rows of the ledger."
+    )
+    typer.echo(
+        "Put files that came since into its inbox/ and run `meterhouse run`; before sending anything,"
+        " `meterhouse reconcile` finds what was sent since."
+    )
+
+
+@app.command(
+    epilog="Examples: `meterhouse send` · `meterhouse send --again` · `meterhouse send --again line_6b69`"
+)
+def send(
+    subjects: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ID]...", help="With --again: lines, invoices or credit notes.", show_default=False
+        ),
+    ] = None,
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again", help="Also what Stripe refused before, or what waits for review and is named."
+        ),
+    ] = False,
+    home: HomeOption = None,
+    as_of: AsOfOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Send issued invoices, their lines and credit notes to Stripe, each exactly once.
+
+    Without STRIPE_API_KEY it shows what would be sent, and sends nothing.
+    """
+    from pipelines.payments import commands
+    from pipelines.progress import Terminal
+
+    settings = _settings(home, as_of)
+    _need_home(settings)
+    if subjects and not again:
+        raise ConfigurationError(
+            f"{subjects[0]!r} is not expected here", where="send", remedy="write --again before the ids"
+        )
+    with Terminal() as steps:
+        report = commands.send_outbox(settings, steps, (subjects or []) if again else None)
+    if report is None:
+        commands.show_waiting(settings, sys.stdout)
+        return
+    commands.show_sent(report, sys.stdout)
+    commands.fail_if_open(report)
+
+
+@app.command(epilog="Examples: `meterhouse finalize` · `meterhouse finalize INV-000007 --collect`")
+def finalize(
+    invoices: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[INVOICE]...", help="Numbers or ids. Default: all.", show_default=False),
+    ] = None,
+    collect: Annotated[
+        bool,
+        typer.Option("--collect", help="Let Stripe collect the payment by itself, by card or by e-mail."),
+    ] = False,
+    home: HomeOption = None,
+    as_of: AsOfOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Finalize invoices at Stripe whose gate is open: all sent, nothing twice, both sums equal."""
+    from pipelines.payments import commands
+    from pipelines.progress import Terminal
+
+    settings = _settings(home, as_of)
+    _need_home(settings)
+    with Terminal() as steps:
+        report = commands.finalize_invoices(settings, steps, invoices or [], collects=collect)
+    commands.show_finalized(report, sys.stdout)
+    if report.held:
+        raise MeterhouseError(
+            f"{len(report.held):,} invoices were held back",
+            where="finalize",
+            remedy="the reasons are above; run it again when they are gone",
+        )
+
+
+@app.command(epilog="Examples: `meterhouse reconcile` · `meterhouse reconcile --since 2026-01-01`")
+def reconcile(
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since", metavar="DATE", help="Compare what was created from then on. Default: 100 days."
+        ),
+    ] = None,
+    home: HomeOption = None,
+    as_of: AsOfOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Compare the ledger with what Stripe holds; differences end it with exit code 1."""
+    from pipelines.payments import commands
+    from pipelines.progress import Terminal
+
+    settings = _settings(home, as_of)
+    _need_home(settings)
+    start = _parse_date(since, "--since") if since else None
+    with Terminal() as steps:
+        found = commands.reconcile_ledger(settings, steps, start)
+    commands.show_reconciliation(found, sys.stdout)
+    commands.fail_if_different(found)
+
+
+@app.command(epilog="Example: `meterhouse webhooks --port 8400`, behind a proxy that speaks TLS")
+def webhooks(
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Where it listens.")] = 8400,
+    host: Annotated[
+        str, typer.Option("--host", help="Which address; anything but loopback is reachable from outside.")
+    ] = "127.0.0.1",
+    home: HomeOption = None,
+    as_of: AsOfOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Take Stripe's events at /webhooks/stripe: payments, voided invoices, cancelled subscriptions."""
+    from pipelines.payments.commands import listen
+
+    settings = _settings(home, as_of)
+    _need_home(settings)
+    listen(settings, host, port, typer.echo)
 
 
 @app.command(epilog="Example: `meterhouse ui --port 3001`, then open http://127.0.0.1:3001")
@@ -343,6 +865,16 @@ def _parse_date(text: str, option: str) -> date:
     except ValueError:
         raise ConfigurationError(
             f"{text!r} is not a date", where=option, remedy="write e.g. 2026-04-01"
+        ) from None
+
+
+def _parse_month(text: str, option: str) -> date:
+    """Its first day."""
+    try:
+        return date.fromisoformat(f"{text}-01")
+    except ValueError:
+        raise ConfigurationError(
+            f"{text!r} is not a month", where=option, remedy="write e.g. 2026-03"
         ) from None
 
 

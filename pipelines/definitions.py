@@ -7,7 +7,9 @@ import dagster as dg
 
 from pipelines import dbt
 from pipelines.assets import lake
-from pipelines.assets.alerts import raised_alerts
+from pipelines.assets.alerts import notifications_are_delivered, raised_alerts
+from pipelines.assets.books import issued_documents
+from pipelines.assets.payments import payment_assets
 from pipelines.assets.serving import exposures, published_asset
 from pipelines.assets.warehouse import warehouse_asset
 from pipelines.jobs import automation_for
@@ -41,9 +43,14 @@ def build_definitions(
             warehouse_asset(manifest, partitions),
             published_asset(manifest),
             raised_alerts,
+            issued_documents,
+            *payment_assets(settings),
             *exposures(manifest),
         ],
-        asset_checks=[asset for asset in lake.assets if isinstance(asset, dg.AssetChecksDefinition)],
+        asset_checks=[
+            *(asset for asset in lake.assets if isinstance(asset, dg.AssetChecksDefinition)),
+            notifications_are_delivered,
+        ],
         jobs=automation.jobs,
         schedules=automation.schedules,
         sensors=automation.sensors,

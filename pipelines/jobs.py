@@ -1,6 +1,7 @@
 """Jobs, schedules and sensors: what runs when. What a run does does not belong here."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,12 +12,17 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from pipelines import dbt
 from pipelines.assets.alerts import RAISED
+from pipelines.assets.books import ISSUED
 from pipelines.assets.lake import ACCOUNTS, BATCHES, CATALOG, EVENTS, PRICES, REJECTS
+from pipelines.assets.payments import RECONCILED, SENT
 from pipelines.assets.serving import PUBLISHED
 from pipelines.assets.warehouse import model_grain
+from pipelines.books.command import last_day, month_before
 from pipelines.home import Home
+from pipelines.payments.settings import KEY_VARIABLE
 from pipelines.reports import report
 from pipelines.serving.measure import Grain
+from pipelines.settings import GRACE_VARIABLE, close_grace_days
 
 MAIN_JOB = "run"
 SENSOR_SECONDS = 30
@@ -48,7 +54,7 @@ def automation_for(home: Home, manifest: dbt.Manifest) -> Automation:
         return [key for key, of in models.items() if of == grain]
 
     # Checks of partitioned marts run in every build, whichever models the job selects.
-    checks = dg.AssetSelection.checks_for_assets(*models)
+    checks = dg.AssetSelection.checks_for_assets(*models, RAISED)
     lake = [CATALOG, ACCOUNTS, EVENTS, REJECTS, BATCHES, PRICES]
     main = dg.define_asset_job(
         MAIN_JOB,
@@ -58,13 +64,19 @@ def automation_for(home: Home, manifest: dbt.Manifest) -> Automation:
     )
     rebuild_day = dg.define_asset_job(
         "rebuild_day",
-        dg.AssetSelection.assets(*models_of("day"), PUBLISHED) | checks,
-        description="Compute chosen local days of usage again from the lake, then check and publish.",
+        dg.AssetSelection.assets(*models_of("day"), PUBLISHED, RAISED) | checks,
+        description="Compute chosen local days of usage again from the lake, then check, publish and alert.",
     )
     rebuild_month = dg.define_asset_job(
         "rebuild_month",
-        dg.AssetSelection.assets(*models_of("month"), PUBLISHED) | checks,
-        description="Compute the cycles that end in chosen months again, then check and publish.",
+        dg.AssetSelection.assets(*models_of("month"), PUBLISHED, RAISED) | checks,
+        description="Compute the cycles that end in chosen months again, then check, publish and alert.",
+    )
+
+    close = dg.define_asset_job(
+        "close",
+        dg.AssetSelection.assets(ISSUED),
+        description="Issue the invoices and corrections of cycles that ended in the last month or before.",
     )
 
     hourly = dg.ScheduleDefinition(
@@ -97,6 +109,20 @@ def automation_for(home: Home, manifest: dbt.Manifest) -> Automation:
         ended = (context.scheduled_execution_time.replace(day=1) - timedelta(days=1)).replace(day=1).date()
         return dg.RunRequest(partition_key=ended.isoformat())
 
+    grace = close_grace_days()
+
+    @dg.schedule(
+        name="close_month",
+        job=close,
+        cron_schedule=f"30 6 {grace + 1} * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"Closes the month before, {grace} days after its end ({GRACE_VARIABLE}).",
+    )
+    def close_month(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        through = last_day(month_before(context.scheduled_execution_time))
+        config = {"ops": {ISSUED.to_python_identifier(): {"config": {"through": through.isoformat()}}}}
+        return dg.RunRequest(run_config=config)
+
     @dg.sensor(
         name="new_usage_files",
         job=main,
@@ -128,16 +154,71 @@ def automation_for(home: Home, manifest: dbt.Manifest) -> Automation:
     def failed_runs(context: dg.RunFailureSensorContext) -> None:
         if context.dagster_run.tags.get(STARTED_BY) == COMMAND_LINE:
             return
+        run = context.dagster_run
+        # The run's id is no part of what and where: the same fault of every hour is told once a day.
         report(
             "run_failed",
-            context.failure_event.message or "a run failed",
-            f"{context.dagster_run.job_name}, run {context.dagster_run.run_id}, home {home.root}",
-            "open the run in `meterhouse ui`: the red step's error says what to do",
+            reason(context.get_step_failure_events()) or context.failure_event.message or "a run failed",
+            f"job {run.job_name}, home {home.root}",
+            f"open run {run.run_id} in `meterhouse ui`: the red step's error says what to do",
+            home=home,
         )
 
+    payment_jobs, payment_schedules = _payments()
     return Automation(
-        [main, rebuild_day, rebuild_month], [hourly, daily, monthly], [new_usage_files, failed_runs]
+        [main, rebuild_day, rebuild_month, close, *payment_jobs],
+        [hourly, daily, monthly, close_month, *payment_schedules],
+        [new_usage_files, failed_runs],
     )
+
+
+def _payments() -> tuple[list[Job], list[dg.ScheduleDefinition]]:
+    """Sending daily, again every six hours, and comparing daily; without a key the schedules start nothing.
+
+    Finalizing collects money and is left to people.
+    """
+    send = dg.define_asset_job(
+        "send",
+        dg.AssetSelection.assets(SENT),
+        description="Send what was issued to Stripe, and again what did not get there.",
+    )
+    reconcile = dg.define_asset_job(
+        "reconcile",
+        dg.AssetSelection.assets(RECONCILED),
+        description="Compare the ledger with Stripe; payments and links come back with it.",
+    )
+
+    def schedule(name: str, job: Job, cron: str, description: str) -> dg.ScheduleDefinition:
+        @dg.schedule(
+            name=name,
+            job=job,
+            cron_schedule=cron,
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+            description=description,
+        )
+        def tick() -> dg.RunRequest | dg.SkipReason:
+            if not os.environ.get(KEY_VARIABLE, "").strip():
+                return dg.SkipReason(f"{KEY_VARIABLE} is not set.")
+            return dg.RunRequest()
+
+        return tick
+
+    return [send, reconcile], [
+        schedule("send_daily", send, "10 0 * * *", "Sends at midnight what was issued."),
+        schedule("send_again", send, "10 6,12,18 * * *", "Every six hours: what did not get there."),
+        schedule("reconcile_daily", reconcile, "50 4 * * *", "Compares ledger and Stripe."),
+    ]
+
+
+def reason(step_failures: Sequence[dg.DagsterEvent]) -> str | None:
+    """What the first step that failed says of it, in its own words; None where no step got so far."""
+    for event in step_failures:
+        error = event.step_failure_data.error
+        while error and error.cause:
+            error = error.cause
+        said = error.message.strip() if error else "no reason given"
+        return f"step {event.step_key} failed: {said}"
+    return None
 
 
 def waiting_files(home: Home) -> list[str]:

@@ -52,7 +52,7 @@ def run_main_job(session: Session) -> None:
         from dagster._core.instance.ref import InstanceRef
 
         from pipelines.definitions import build_definitions
-        from pipelines.jobs import COMMAND_LINE, MAIN_JOB, STARTED_BY
+        from pipelines.jobs import COMMAND_LINE, MAIN_JOB, STARTED_BY, reason
 
         definitions = build_definitions(session=session)
         job = definitions.resolve_job_def(MAIN_JOB)
@@ -79,18 +79,12 @@ def run_main_job(session: Session) -> None:
         )
     if result.success:
         return
+    said = reason([event for event in result.all_events if event.is_step_failure])
     failure = session.failure or MeterhouseError(
-        _error_text(result), where=f"Dagster run {result.run_id}", remedy="see the run in `meterhouse ui`"
+        said or "the run failed before its first step",
+        where=f"Dagster run {result.run_id}",
+        remedy="see the run in `meterhouse ui`",
     )
-    report("run_failed", failure.what, failure.where or "", failure.remedy or "")
+    home = session.settings.home
+    report("run_failed", failure.what, failure.where or "", failure.remedy or "", home=home)
     raise failure
-
-
-def _error_text(result: object) -> str:
-    for event in result.all_events:  # type: ignore[attr-defined]
-        if event.is_step_failure:
-            error = event.step_failure_data.error
-            while error and error.cause:
-                error = error.cause
-            return f"step {event.step_key} failed: {error.message.strip() if error else 'no reason given'}"
-    return "the run failed before its first step"

@@ -16,9 +16,11 @@ LISTS = {
     "new_manifest_files",
     "event_files",
     "reject_files",
+    "correction_event_files",
+    "snapshot_columns",
 }
-CLAUSES = {"where_touched", "where_uncovered", "delete_touched", "delete_uncovered"}
-SELECTS = {"effective_events", "priced_events"}
+CLAUSES = {"where_touched", "where_uncovered", "delete_touched", "delete_uncovered", "where_checked"}
+SELECTS = {"effective_events", "priced_events", "checked_events", "serving_charges"}
 
 
 def _stand_in(name: str) -> Callable[..., object]:

@@ -3,6 +3,8 @@
 import dagster as dg
 
 from pipelines.alerts import raise_new_alerts
+from pipelines.errors import MeterhouseError
+from pipelines.ledger import open_ledger
 from pipelines.session import Session
 
 RAISED = dg.AssetKey(["ledger", "alerts"])
@@ -36,4 +38,24 @@ def raised_alerts(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Non
             "notifications_waiting": raised.delivery.waiting,
             "notifications_failed": raised.delivery.failed,
         }
+    )
+
+
+@dg.asset_check(asset=RAISED, required_resource_keys={"session"})
+def notifications_are_delivered(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    """No message was given up: each reached its destination, or will be tried again."""
+    session: Session = context.resources.session
+    metadata: dict[str, int | str] = {}
+    try:
+        with open_ledger(session.settings.home) as ledger:
+            states = ledger.count_notifications()
+        metadata = {
+            "sent": states.get("sent", 0),
+            "pending": states.get("pending", 0),
+            "failed": states.get("failed", 0),
+        }
+    except MeterhouseError as error:
+        metadata = {"ledger": str(error)}
+    return dg.AssetCheckResult(
+        passed=metadata.get("failed") == 0, severity=dg.AssetCheckSeverity.WARN, metadata=metadata
     )

@@ -114,7 +114,8 @@ def prices(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     session: Session = context.resources.session
     with session.steps.step("Resolving models and prices"), failing(session):
         version = refresh_prices(session.settings.home, session.as_of)
-        names = resolve_new_names(session.settings.home)
+        substitutes = session.configuration.catalog.alerts.models.substitutes
+        names = resolve_new_names(session.settings.home, substitutes)
     unknown = [" ".join(filter(None, name)) for name in names.unknown]
     return dg.MaterializeResult(
         metadata={
@@ -147,7 +148,7 @@ def sources_are_fresh(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckRe
     home = session.settings.home
     stale = stale_sources(home, session.configuration.sources, session.as_of)
     for source in stale:
-        report("source_stale", str(source), str(home.inbox), "ask whoever sends these files")
+        report("source_stale", str(source), str(home.inbox), "ask whoever sends these files", home=home)
     session.warnings += [str(source) for source in stale]
     return dg.AssetCheckResult(
         passed=not stale,

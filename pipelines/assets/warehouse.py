@@ -6,6 +6,7 @@ everything that the day touches; what it selects only decides which partition is
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import dagster as dg
@@ -18,8 +19,9 @@ from pipelines import build, dbt
 from pipelines.assets.lake import failing
 from pipelines.assets.serving import PUBLISHED, publish_session
 from pipelines.errors import MeterhouseError
+from pipelines.home import Home
 from pipelines.partitions import selected_partitions
-from pipelines.serving.measure import Grain, changed_partitions, grain_of, measure, open_tables
+from pipelines.serving.measure import Grain, changed_partitions, grain_of, measure, name_rows, open_tables
 from pipelines.session import Session
 
 Partitions = Mapping[Grain, dg.PartitionsDefinition[str]]
@@ -65,7 +67,7 @@ def warehouse_asset(manifest: dbt.Manifest, partitions: Partitions) -> dg.Assets
         translator=translator,
         manifest=manifest,
         select="fqn:*",
-        exclude="",
+        exclude=dbt.ON_DEMAND,
         selector="",
         io_manager_key=None,
         project=None,
@@ -110,8 +112,22 @@ def _build(context: dg.AssetExecutionContext, session: Session, manifest: dbt.Ma
         except MeterhouseError:
             build.keep_failed_build(home)
             raise
-    session.warnings += [str(warning) for warning in result.warnings]
+    found = _found(home, result)
+    session.warnings += [
+        f"check {warning.name}: {found[warning.name]}" if warning.name in found else str(warning)
+        for warning in result.warnings
+    ]
     return result
+
+
+def _found(home: Home, result: dbt.BuildResult) -> dict[str, str]:
+    """By check that warns what it found, in words: nobody should have to run its SQL to know."""
+    found = {}
+    for trouble in result.warnings:
+        if trouble.is_test and trouble.sql_file is not None:
+            with suppress(duckdb.Error, OSError), open_tables(build.building_file(home)) as tables:
+                found[trouble.name] = name_rows(tables, trouble.sql_file.read_text(encoding="utf-8"))
+    return found
 
 
 def _export_ledger(session: Session) -> None:
@@ -159,12 +175,13 @@ def _asset_events(
 ) -> Iterator[Any]:
     """What dbt did in Dagster's words. Of a failed build only the checks count; its models are not kept."""
     models = {dg.AssetKey(model["name"]): model for model in dbt.models_in(manifest)}
+    found = _found(session.settings.home, result)
     with open_tables(build.building_file(session.settings.home)) as tables:
         for raw in result.events:
             message = DbtCoreCliEventMessage(raw_event=raw, event_history_metadata={})
             for event in message.to_default_asset_events(manifest, translator, context):
                 if isinstance(event, dg.AssetCheckResult):
-                    yield event
+                    yield _with_metadata(event, found)
                 elif isinstance(event, dg.Output) and not result.failures:
                     key = dg.AssetKey(event.output_name)
                     measures = measure(tables, key.path[-1])
@@ -178,6 +195,18 @@ def _asset_events(
                     else:
                         for other in _built_besides(tables, key, models[key], metadata, translator):
                             context.log_event(other)
+
+
+def _with_metadata(event: dg.AssetCheckResult, found: Mapping[str, str]) -> dg.AssetCheckResult:
+    if event.check_name is None or event.check_name not in found:
+        return event
+    return dg.AssetCheckResult(
+        passed=event.passed,
+        asset_key=event.asset_key,
+        check_name=event.check_name,
+        metadata={**(event.metadata or {}), "found": found[event.check_name]},
+        severity=event.severity,
+    )
 
 
 def _built_besides(

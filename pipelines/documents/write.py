@@ -1,0 +1,104 @@
+"""Documents into files, many at once; a file that says something else is never overwritten silently."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipelines.documents.compose import compose_credit_note, compose_invoice
+from pipelines.documents.facts import CreditNote, Invoice, Issuer, Published
+from pipelines.documents.render import render_html, render_pdf
+from pipelines.documents.tables import render_csv
+from pipelines.errors import MeterhouseError
+
+FORMATS = ("pdf", "html", "csv")
+_BATCH = 200
+
+
+@dataclass
+class Written:
+    """Files by what became of them: written, there already with the same content, or with other content."""
+
+    files: list[Path] = field(default_factory=list)
+    unchanged: list[Path] = field(default_factory=list)
+    kept: list[Path] = field(default_factory=list)
+
+
+def write_documents(
+    published: Published,
+    formats: Sequence[str],
+    output: Path,
+    fonts: Path,
+    *,
+    replace: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Written:
+    """A file per document and format, named by the document's number: INV-000001.pdf.
+
+    :param fonts: a folder for the PDF fonts that may be deleted at any moment.
+    :param replace: files with other content are overwritten.
+    :raises MeterhouseError: some files hold other content and were kept; the rest is written.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    documents: list[Invoice | CreditNote] = [*published.invoices, *published.credit_notes]
+    written, done = Written(), 0
+
+    def make(document: Invoice | CreditNote) -> list[tuple[Path, bytes]]:
+        return _render(document, published.issuer, formats, output, fonts)
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
+        # In batches, so that what is rendered and not yet written stays little.
+        for first in range(0, len(documents), _BATCH):
+            for made in threads.map(make, documents[first : first + _BATCH]):
+                for file, content in made:
+                    _put(file, content, written, replace=replace)
+                done += 1
+                if on_progress:
+                    on_progress(done, len(documents))
+    if written.kept:
+        named = ", ".join(file.name for file in written.kept[:5])
+        raise MeterhouseError(
+            f"{_counted(len(written.kept))} other content; kept: {named}",
+            where=str(output),
+            remedy="write into another folder, or add --replace; usage, status or credit notes changed since",
+        )
+    return written
+
+
+def _counted(files: int) -> str:
+    return "1 file holds" if files == 1 else f"{files:,} files hold"
+
+
+def _render(
+    document: Invoice | CreditNote, issuer: Issuer, formats: Sequence[str], output: Path, fonts: Path
+) -> list[tuple[Path, bytes]]:
+    composed = (
+        compose_credit_note(document, issuer)
+        if isinstance(document, CreditNote)
+        else compose_invoice(document, issuer)
+    )
+    made = []
+    for name in formats:
+        if name == "pdf":
+            content = render_pdf(composed, fonts)
+        elif name == "html":
+            content = render_html(composed)
+        else:
+            content = render_csv(document)
+        made.append((output / f"{composed.file_name}.{name}", content))
+    return made
+
+
+def _put(file: Path, content: bytes, written: Written, *, replace: bool) -> None:
+    if file.exists():
+        if file.read_bytes() == content:
+            written.unchanged.append(file)
+            return
+        if not replace:
+            written.kept.append(file)
+            return
+    aside = file.with_name(f".{file.name}.tmp")
+    aside.write_bytes(content)
+    aside.replace(file)
+    written.files.append(file)
