@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import duckdb
+import polars as pl
 import pytest
 from conftest import Cli
 from rich.console import Console
@@ -219,7 +220,9 @@ def test_people_are_told_by_the_closing_itself(closed):
 def test_a_plan_that_issued_invoices_used_must_stay(closed, tmp_path, cli: Cli, command, change):
     root = shutil.copytree(closed.root, tmp_path / "home")
     [(plan_id, version)] = query(
-        root, "select plan_id, plan_version from invoice_lines where line_type = 'price' order by all limit 1"
+        root,
+        "select plan_id, plan_version from invoice_lines join invoices using (invoice_id)"
+        " where invoice_number is not null order by all limit 1",
     )
     plans = root / "catalog/plans.yml"
     text = plans.read_text()
@@ -229,6 +232,11 @@ def test_a_plan_that_issued_invoices_used_must_stay(closed, tmp_path, cli: Cli, 
     changed = text[:price] + 'price: "1234.56"' + text[line_end:]
     if change == "gone":
         changed = text.replace(f"effective_from: {version}", "effective_from: 2019-05-05")
+        # A subscription that is held to the version would be a fault by itself.
+        subscriptions = root / "accounts/subscriptions.csv"
+        pl.read_csv(subscriptions, infer_schema=False).with_columns(plan_version=None).write_csv(
+            subscriptions
+        )
     plans.write_text(changed)
     result = cli(*command, "--home", root)
     assert result.returncode == 2, result.stdout + result.stderr
