@@ -51,6 +51,7 @@ def print_outcome(
         console.print(f"Nothing to issue through {through}: every cycle is issued, and nothing changed.")
     else:
         console.print(_totals(plan, is_dry_run=is_dry_run))
+        _print_adjustments(plan.totals, console)
     _print_waiting(plan.totals, console)
     if closing is not None:
         console.print(
@@ -69,20 +70,28 @@ def _totals(plan: ClosingPlan, *, is_dry_run: bool) -> Table:
         box=box.SIMPLE_HEAD, title=f"Cycles through {plan.terms.through}: {verb}", title_justify="left"
     )
     table.add_column("Currency")
-    for heading in ("Invoices", "Total", "of it adjustments", "", "Credit notes", "Total", "Net"):
-        table.add_column(heading, justify="right")
+    for heading in ("Invoices", "Total", "Credit notes", "Total", "Net"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in plan.totals:
         table.add_row(
             row["currency"],
             f"{row['invoice_count']:,}",
             row["invoiced_words"],
-            f"{row['adjustment_count']:,}",
-            row["adjusted_words"],
             f"{row['credit_note_count']:,}",
             row["credited_words"],
             row["net_words"],
         )
     return table
+
+
+def _print_adjustments(totals: Sequence[Row], console: Console) -> None:
+    for row in totals:
+        if row["adjustment_count"]:
+            console.print(
+                f"Of the invoices' total {row['adjusted_words']} {row['currency']} are"
+                f" {row['adjustment_count']:,} adjustments of earlier cycles.",
+                markup=False,
+            )
 
 
 def _print_waiting(totals: Sequence[Row], console: Console) -> None:

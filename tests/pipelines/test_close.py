@@ -14,12 +14,12 @@ from rich.console import Console
 
 from pipelines import build, dbt
 from pipelines.books import closing as closing_module
-from pipelines.books.closing import ClosingOutcome, close_books
+from pipelines.books.closing import ClosingOutcome, ClosingPlan, close_books
 from pipelines.books.command import last_day, month_before, print_outcome
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
 from pipelines.ledger import open_ledger
-from pipelines.ledger.books import all_closings, known_batches
+from pipelines.ledger.books import Documents, Terms, all_closings, known_batches
 from pipelines.session import Session
 from pipelines.settings import Settings, close_grace_days
 
@@ -35,6 +35,18 @@ def told(outcome: ClosingOutcome, *, is_dry_run: bool = False) -> str:
     text = io.StringIO()
     print_outcome(outcome, [], Console(file=text, width=200), is_dry_run=is_dry_run)
     return text.getvalue()
+
+
+def test_no_amount_is_cut_off_where_a_terminal_is_narrow():
+    """A sum that ends in an ellipsis is no sum."""
+    sums = {"invoiced_words": "1,234,567.89", "credited_words": "98,765.43", "net_words": "1,135,802.46"}
+    counts = {"invoice_count": 10_000, "adjustment_count": 12, "credit_note_count": 34, "waiting_count": 0}
+    totals = [{"currency": "USD", "adjusted_words": "55.50", **sums, **counts}]
+    terms = Terms(MARCH, CLOCK, "catalog", "accounts", "prices", "code")
+    plan = ClosingPlan(terms, Documents([{}], [], [], []), [], 0, totals, {}, [])
+    text = io.StringIO()
+    print_outcome(ClosingOutcome(plan, None), [], Console(file=text, width=80), is_dry_run=True)
+    assert all(words in text.getvalue() for words in [*sums.values(), "55.50 USD", "12 adjustments"])
 
 
 def query(root: Path, sql: str) -> list[tuple]:
