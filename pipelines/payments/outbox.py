@@ -201,13 +201,6 @@ def bound_accounts(ledger: Ledger) -> set[str]:
         return found
 
 
-def count_states(ledger: Ledger) -> dict[tuple[Kind, State], int]:
-    """How many operations of each kind are in each state."""
-    query = sa.select(_row.kind, _row.state, sa.func.count()).group_by(_row.kind, _row.state)
-    with ledger.reading() as connection:
-        return {(row[0], row[1]): int(row[2]) for row in connection.execute(query)}
-
-
 # Changing
 
 
