@@ -7,7 +7,7 @@ What the models compute belongs to ``dbt_project/``; turning events into assets 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -36,8 +36,7 @@ class Scope:
     :param batches_file: Parquet, batch_id: the batches that exist.
     :param customers_file: Parquet, customer_id: the customers that it is about.
     :param closing_number: the last closing whose documents exist; 0: none of them.
-    :param accounts_folder: accounts tables in place of those of the accounts version.
-    :param pinned_lines_file: Parquet: lines rated with the terms that issued invoices pinned.
+    :param pinned_folder: lines and faults rated with the terms that issued invoices pinned, in Parquet.
     :param close_through: the last day of cycles, where it is computed what a closing issues.
     :param traced_lines_file: Parquet, invoice_line_id: the lines whose events are asked for.
     """
@@ -45,8 +44,7 @@ class Scope:
     batches_file: Path | None = None
     customers_file: Path | None = None
     closing_number: int | None = None
-    accounts_folder: Path | None = None
-    pinned_lines_file: Path | None = None
+    pinned_folder: Path | None = None
     close_through: date | None = None
     traced_lines_file: Path | None = None
 
@@ -56,8 +54,7 @@ class Scope:
             "METERHOUSE_KNOWN_BATCHES": self.batches_file,
             "METERHOUSE_CUSTOMERS": self.customers_file,
             "METERHOUSE_KNOWN_CLOSING": self.closing_number,
-            "METERHOUSE_ACCOUNTS_FOLDER": self.accounts_folder,
-            "METERHOUSE_PINNED_LINES": self.pinned_lines_file,
+            "METERHOUSE_PINNED": self.pinned_folder,
             "METERHOUSE_CLOSE_THROUGH": self.close_through,
             "METERHOUSE_TRACED_LINES": self.traced_lines_file,
         }
@@ -143,6 +140,23 @@ def models_in(manifest: Manifest, layers: Sequence[str] = LAYERS) -> list[Mappin
     return sorted(
         (model for model in models if model["fqn"][1] in layers), key=lambda model: str(model["name"])
     )
+
+
+def readers_of(manifest: Manifest, models: Sequence[str], *, without: Collection[str] = ()) -> list[str]:
+    """These models and all that read them, by name.
+
+    :param without: models that are left out, and with them what reads the others only through them.
+    """
+    readers: dict[str, set[str]] = {}
+    for node in models_in(manifest, [*LAYERS, "proof"]):
+        for parent in node["depends_on"]["nodes"]:
+            readers.setdefault(parent.rsplit(".", 1)[-1], set()).add(node["name"])
+    found, waiting = set(models), list(models)
+    while waiting:
+        new = readers.get(waiting.pop(), set()) - found - set(without)
+        found |= new
+        waiting += new
+    return sorted(found)
 
 
 def build(

@@ -31,12 +31,12 @@
     select * from (
         select
             events.customer_id,
-            {{ local_date("events.occurred_at", "customers.timezone") }} as usage_date,
+            {{ usage_date("events.occurred_at", "zones") }} as usage_date,
             {% for column in columns -%}
             events.{{ column }}{{ "," if not loop.last }}
             {% endfor %}
         from {{ read_files(checked_files()) }} as events
-        left join {{ ref("stg_accounts__customers") }} as customers on events.customer_id = customers.customer_id
+        left join {{ ref("int_customer_timezones") }} as zones on {{ is_zone_of("zones", "events") }}
         left join (
             select
                 event_id,

@@ -1,11 +1,4 @@
-{#- The words and clock of FOCUS, which asks for instants in UTC and for units as capitalized plurals. -#}
-
-{#- The instant at which a local day begins. -#}
-{% macro start_of_day(day, timezone) -%}{{ return(adapter.dispatch("start_of_day")(day, timezone)) }}{%- endmacro %}
-
-{% macro default__start_of_day(day, timezone) -%}
-    timezone({{ timezone }}, cast({{ day }} as timestamp))
-{%- endmacro %}
+{#- The words of FOCUS, which asks for units as capitalized plurals. -#}
 
 {#- A meter's unit as FOCUS writes units: request is Requests, GB stays GB. -#}
 {% macro unit_words(unit) -%}

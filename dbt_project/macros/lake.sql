@@ -13,12 +13,9 @@
     {{ read_files([lake_path("catalog/" ~ setting("METERHOUSE_CATALOG_VERSION") ~ "/" ~ name ~ ".parquet")]) }}
 {%- endmacro %}
 
-{#- Accounts put together for one computation are in a folder of their own. -#}
 {% macro accounts_table(name) -%}
     {%- set lineage = source("accounts", name) -%}
-    {%- set folder = knowledge("METERHOUSE_ACCOUNTS_FOLDER")
-        or lake_path("accounts/" ~ setting("METERHOUSE_ACCOUNTS_VERSION")) -%}
-    {{ read_files([folder ~ "/" ~ name ~ ".parquet"]) }}
+    {{ read_files([lake_path("accounts/" ~ setting("METERHOUSE_ACCOUNTS_VERSION") ~ "/" ~ name ~ ".parquet")]) }}
 {%- endmacro %}
 
 {#- Condition: this build is about the customer. Models read few columns of few tables before they can say so, and

@@ -63,6 +63,33 @@
     end
 {%- endmacro %}
 
+{#- The instant at which a local day begins; where midnight comes twice, the first one. -#}
+{% macro start_of_day(day, timezone) -%}{{ return(adapter.dispatch("start_of_day")(day, timezone)) }}{%- endmacro %}
+
+{% macro default__start_of_day(day, timezone) -%}
+    {%- set midnight = "timezone(" ~ timezone ~ ", cast(" ~ day ~ " as timestamp))" -%}
+    case
+        when {{ local_date(midnight ~ " - interval 1 hour", timezone) }} = {{ day }} then {{ midnight }} - interval 1 hour
+        else {{ midnight }}
+    end
+{%- endmacro %}
+
+{#- Bounds of int_customer_timezones where nothing bounds a zone. -#}
+{% macro first_instant() -%}cast('0001-01-01 00:00:00+00:00' as timestamp with time zone){%- endmacro %}
+{% macro last_instant() -%}cast('9999-12-31 00:00:00+00:00' as timestamp with time zone){%- endmacro %}
+
+{#- Join condition: the row of int_customer_timezones that an event goes by, at most one. -#}
+{% macro is_zone_of(zones, events) -%}
+    {{ events }}.customer_id = {{ zones }}.customer_id
+    and {{ events }}.occurred_at >= {{ zones }}.from_at
+    and {{ events }}.occurred_at < {{ zones }}.to_at
+{%- endmacro %}
+
+{#- The local day of an instant by that row: never one that an earlier zone closed. Without a row, its UTC day. -#}
+{% macro usage_date(instant, zones) -%}
+    greatest({{ local_date(instant, zones ~ ".timezone") }}, {{ zones }}.from_date)
+{%- endmacro %}
+
 {#- `where` of a model that reads another day-level model: only what this build computes. -#}
 {% macro where_touched() -%}
     {%- set touched = ref("int_touched_customer_days") -%}
@@ -74,12 +101,12 @@
     select * from (
         select
             events.customer_id,
-            {{ local_date("events.occurred_at", "zones.timezone") }} as usage_date,
+            {{ usage_date("events.occurred_at", "zones") }} as usage_date,
             {% for column in columns -%}
             events.{{ column }}{{ "," if not loop.last }}
             {% endfor %}
         from {{ read_files(touched_event_files() if condition != "false" else event_files("false")) }} as events
-        left join {{ ref("int_customer_timezones") }} as zones on events.customer_id = zones.customer_id
+        left join {{ ref("int_customer_timezones") }} as zones on {{ is_zone_of("zones", "events") }}
         {#- An outer join that finds nothing, not `not exists`: that one is planned as a delim join, at several times
             the cost. -#}
         {{ " " }}left join {{ ref("int_event_revisions") }} as revisions

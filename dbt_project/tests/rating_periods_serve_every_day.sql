@@ -1,6 +1,5 @@
 -- Guards against a day of a subscription that falls between its cycles, or into two: its service periods follow each
--- other without a gap from started_on on, so that the parts of a plan change cover the cycle once. Where the anchor was
--- edited, what was issued under the old one lies between them.
+-- other without a gap from started_on on, so that the parts of a plan change cover the cycle once.
 with service_periods as (
 
     select * from {{ ref('int_service_periods') }}
@@ -10,12 +9,6 @@ with service_periods as (
 subscriptions as (
 
     select * from {{ ref('stg_accounts__subscriptions') }}
-
-),
-
-issued_periods as (
-
-    select * from {{ ref('int_issued_periods') }}
 
 ),
 
@@ -40,13 +33,6 @@ select
     ordered.previous_end
 from ordered
 inner join subscriptions on ordered.subscription_id = subscriptions.subscription_id
-left join issued_periods
-    on
-        ordered.subscription_id = issued_periods.subscription_id
-        and ordered.service_start = issued_periods.period_end
 where
-    (
-        ordered.service_start != coalesce(ordered.previous_end, subscriptions.started_on)
-        and issued_periods.subscription_id is null
-    )
+    ordered.service_start != coalesce(ordered.previous_end, subscriptions.started_on)
     or ordered.served_days > ordered.cycle_days

@@ -26,6 +26,7 @@ from pipelines.session import Session
 
 CLOSING_MODELS = (
     "int_pinned_lines",
+    "int_pinned_faults",
     "int_line_differences",
     "int_line_credits",
     "int_line_adjustments",
@@ -33,6 +34,7 @@ CLOSING_MODELS = (
     "int_correction_account_rows",
     "int_correction_causes",
     "int_due_lines",
+    "int_due_periods",
     "int_due_invoices",
     "int_due_credit_note_lines",
     "int_due_credit_notes",
@@ -41,19 +43,8 @@ CLOSING_MODELS = (
 )
 """What depends on which cycles are closed; everything that these models read is there already."""
 
-# The ledger's tables and all that reads them, but for rating: a cycle that was just issued keeps its days.
-_CHANGED_BY_CLOSING = (
-    "stg_ledger__closings+",
-    "stg_ledger__closing_batches+",
-    "stg_ledger__issued_invoices+",
-    "stg_ledger__issued_lines",
-    "stg_ledger__credit_notes+",
-    "stg_ledger__credit_note_lines+",
-    "stg_ledger__stripe_*+",
-    "int_issued_periods",
-    "int_billed_lines+",
-    "invoice_lines+",
-)
+# What reads the ledger and yet stays as it is when documents are issued: these pin just what it said before.
+_UNCHANGED_BY_CLOSING = ("int_customer_timezones", "int_service_periods")
 _SHOWN = 5
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -174,6 +165,7 @@ def read_plan(warehouse: Path, terms: Terms, known_closing: int) -> ClosingPlan:
                 "select * exclude (invoice_id, customer_id, currency, reason)"
                 " from int_due_credit_note_lines order by credit_note_id, line_number",
             ),
+            _rows(connection, "select * from int_due_periods order by invoice_id, subscription_id"),
         )
         batches = connection.execute("select batch_id from stg_lake__batches order by all").fetchall()
         return ClosingPlan(
@@ -194,7 +186,7 @@ def _plan(session: Session, settings: dbt.BuildSettings, through: date, known_cl
     with session.steps.step("Rating what earlier terms hold"):
         pinned = rate_pinned_periods(home, Knowledge.current(session), building)
     with session.steps.step("Computing documents"):
-        scope = replace(settings.scope, pinned_lines_file=pinned, close_through=through)
+        scope = replace(settings.scope, pinned_folder=pinned, close_through=through)
         dbt.rebuild_models(home, replace(settings, scope=scope), CLOSING_MODELS)
         terms = Terms(
             through,
@@ -251,7 +243,7 @@ def _is_current(home: Home, settings: dbt.BuildSettings, closing_count: int) -> 
     try:
         with duckdb.connect(str(home.warehouse_file), read_only=True) as connection:
             built = connection.execute(
-                "select epoch_us(as_of), catalog_version, accounts_version, code_version,"
+                "select epoch_us(as_of), catalog_version, accounts_version, price_list_version, code_version,"
                 " (select count(*) from stg_lake__batches), (select count(*) from stg_ledger__closings)"
                 " from int_build_scope"
             ).fetchone()
@@ -259,7 +251,12 @@ def _is_current(home: Home, settings: dbt.BuildSettings, closing_count: int) -> 
         return False
     since_epoch = (settings.as_of - _EPOCH) // timedelta(microseconds=1)
     batches = sum(1 for _ in (home.lake / "batches").glob("[!.]*.parquet"))
-    versions = (settings.catalog_version, settings.accounts_version, settings.code_version)
+    versions = (
+        settings.catalog_version,
+        settings.accounts_version,
+        settings.prices_version,
+        settings.code_version,
+    )
     return built == (since_epoch, *versions, batches, closing_count)
 
 
@@ -314,7 +311,7 @@ def _show(session: Session, settings: dbt.BuildSettings, manifest: dbt.Manifest,
                 replace(settings, build_id=session.build_id),
                 manifest,
                 on_progress=lambda done, _, name: step.update(done, None, name),
-                select=_CHANGED_BY_CLOSING,
+                select=_changed_by_closing(manifest),
             )
         if result.failures:
             kept = build.keep_failed_build(home)
@@ -328,6 +325,16 @@ def _show(session: Session, settings: dbt.BuildSettings, manifest: dbt.Manifest,
             where=error.where,
             remedy="do not close again; `meterhouse run` publishes what was issued",
         ) from error
+
+
+def _changed_by_closing(manifest: dbt.Manifest) -> Sequence[str]:
+    """The ledger's tables and all that reads them, but for rating."""
+    books = [
+        model["name"]
+        for model in dbt.models_in(manifest, ["staging"])
+        if model["name"].startswith("stg_ledger__")
+    ]
+    return dbt.readers_of(manifest, books, without=_UNCHANGED_BY_CLOSING)
 
 
 def _forget_build(home: Home) -> None:

@@ -53,11 +53,15 @@ def changed_plans(home: Home, configuration: Configuration) -> Iterator[Fault]:
         kept = _kept_tables(home, version)
         # A column that the catalog has only got since then says nothing about what was issued.
         compared[version] = _facts(kept), _facts(tables, {table.name: dict(table.columns) for table in kept})
+    told = set()
     for plan_id, effective_from, catalog_version, invoice_number in used:
+        if (plan_id, effective_from) in told:
+            continue
         then, now = compared[catalog_version]
         was, current = then.get((plan_id, effective_from), {}), now.get((plan_id, effective_from), {})
         if was == current:
             continue
+        told.add((plan_id, effective_from))
         yield Fault(
             _FILE,
             f"plans (id {plan_id}, effective_from {effective_from})",
@@ -73,11 +77,11 @@ def _used_versions(home: Home) -> list[tuple[str, date, str, str]]:
         return []
     query = """
         select plan_id, plan_version, catalog_version, min(invoice_number)
-        from read_parquet($lines) join read_parquet($invoices) using (invoice_id)
-        join read_parquet($closings) using (closing_number)
-        group by all order by all
+        from read_parquet($periods) as periods join read_parquet($invoices) using (invoice_id)
+        join read_parquet($closings) as closings on periods.closing_number = closings.closing_number
+        group by all order by plan_id, plan_version, min(invoice_number)
     """
-    tables = {"lines": "issued_lines", "invoices": "issued_invoices", "closings": "closings"}
+    tables = {"periods": "issued_periods", "invoices": "issued_invoices", "closings": "closings"}
     files = {
         name: [str(file) for file in (folder / table).glob("[0-9]*.parquet")]
         for name, table in tables.items()

@@ -4,15 +4,13 @@ The same knowledge gives the same lines, whenever and wherever it is computed. C
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import duckdb
 
 from pipelines.catalog.uses import recorded_uses, versions_at
-from pipelines.costs import current_version
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
 from pipelines.ledger.books import all_closings, known_batches
@@ -31,7 +29,6 @@ class Knowledge:
     :param batches: ids of the batches known; None: all that the lake has.
     :param closing_number: the last closing whose documents are known; 0: none, None: all.
     :param code_version: the models that computed with it first; None: those of today.
-    :param accounts_folder: accounts tables in place of those that the lake has of the version.
     """
 
     as_of: datetime
@@ -41,7 +38,6 @@ class Knowledge:
     batches: frozenset[str] | None = field(default=None, repr=False)
     closing_number: int | None = None
     code_version: str | None = None
-    accounts_folder: Path | None = None
 
     @classmethod
     def current(cls, session: "Session") -> Self:
@@ -88,25 +84,24 @@ class Knowledge:
             raise MeterhouseError(
                 "there is no warehouse yet", where=str(home.root), remedy="run `meterhouse run`"
             )
-        with open_tables(home.warehouse_file) as tables:
-            scope = tables.execute(
-                "select as_of, catalog_version, accounts_version, code_version from int_build_scope"
-            ).fetchone()
-            batches = tables.execute("select batch_id from stg_lake__batches").fetchall()
-        if scope is None:
-            raise MeterhouseError("the warehouse says nothing of itself", where=str(home.warehouse_file))
-        as_of, catalog_version, accounts_version, built_by = scope
-        documents = (catalog_version, accounts_version)
-        used = [
-            use.versions.prices_version
-            for use in recorded_uses(home)
-            if (use.versions.catalog_version, use.versions.accounts_version) == documents
-        ]
+        try:
+            with open_tables(home.warehouse_file) as tables:
+                as_of, catalog_version, accounts_version, prices_version, built_by = tables.execute(
+                    "select as_of, catalog_version, accounts_version, price_list_version, code_version"
+                    " from int_build_scope"
+                ).fetchall()[0]
+                batches = tables.execute("select batch_id from stg_lake__batches").fetchall()
+        except duckdb.BinderException:
+            raise MeterhouseError(
+                "another version of Meterhouse built the warehouse",
+                where=str(home.warehouse_file),
+                remedy="run `meterhouse run`",
+            ) from None
         return cls(
             as_of=as_of.astimezone(UTC),
             catalog_version=catalog_version,
             accounts_version=accounts_version,
-            prices_version=used[-1] if used else current_version(),
+            prices_version=prices_version,
             batches=frozenset(batch_id for (batch_id,) in batches),
             code_version=built_by,
         )
@@ -129,10 +124,6 @@ class Knowledge:
             batches=frozenset(_batches_known_at(home, instant)),
             closing_number=max(before, default=0),
         )
-
-    def with_accounts(self, folder: Path) -> Self:
-        """The same, with accounts put together for one computation: tables as in ``lake/accounts``."""
-        return replace(self, accounts_folder=folder)
 
 
 def _batches_known_at(home: Home, instant: datetime) -> Iterable[str]:

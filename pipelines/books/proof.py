@@ -140,7 +140,7 @@ def compute_closing(home: Home, ledger: Ledger, closing: Closing, customers: Col
     file = recompute(home, knowledge, customers=customers, models=CLOSING_MODELS, folder=folder, scope=scope)
     pinned = rate_pinned_periods(home, knowledge, file)
     if pinned is not None:
-        scope = Scope(close_through=closing.through, pinned_lines_file=pinned)
+        scope = Scope(close_through=closing.through, pinned_folder=pinned)
         recompute_part(home, knowledge, file, models=CLOSING_MODELS, scope=scope)
     documents = read_plan(file, closing, closing.closing_number - 1).documents
     shutil.rmtree(folder)

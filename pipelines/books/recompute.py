@@ -36,7 +36,7 @@ def recompute(
     :param customers: only these; None: all.
     :param models: names, e.g. ``int_rated_lines``. Tests are not run.
     :param folder: where the warehouse and dbt's log go; made if missing, emptied if not.
-    :param scope: what else the build is told; batches, customers, closing and accounts come from the others.
+    :param scope: what else the build is told; batches, customers and closing come from the others.
     :returns: the DuckDB file.
     :raises MeterhouseError: the lake lacks what the knowledge names, or a model failed.
     """
@@ -48,7 +48,6 @@ def recompute(
         batches_file=_listed(folder / _BATCHES, "batch_id", knowledge.batches),
         customers_file=_listed(folder / _CUSTOMERS, "customer_id", customers),
         closing_number=knowledge.closing_number,
-        accounts_folder=knowledge.accounts_folder,
     )
     file = folder / home.warehouse_file.name
     run_models(home, _settings(knowledge, told), models, file)
@@ -70,7 +69,6 @@ def recompute_part(
         batches_file=file.parent / _BATCHES if knowledge.batches is not None else None,
         customers_file=customers if customers.exists() else None,
         closing_number=knowledge.closing_number,
-        accounts_folder=knowledge.accounts_folder,
     )
     run_models(home, _settings(knowledge, told), models, file, with_parents=False)
 
@@ -96,9 +94,10 @@ def _settings(knowledge: Knowledge, scope: Scope) -> BuildSettings:
 
 
 def _need_lake(home: Home, knowledge: Knowledge) -> None:
-    folders = [home.lake / "catalog" / knowledge.catalog_version]
-    if knowledge.accounts_folder is None:
-        folders.append(home.lake / "accounts" / knowledge.accounts_version)
+    folders = [
+        home.lake / "catalog" / knowledge.catalog_version,
+        home.lake / "accounts" / knowledge.accounts_version,
+    ]
     if knowledge.prices_version:
         folders.append(home.lake / "prices" / knowledge.prices_version)
     missing = [f"lacks {folder.relative_to(home.lake)}" for folder in folders if not folder.is_dir()]

@@ -19,6 +19,7 @@ from pipelines.ledger.books_schema import (
     credit_notes,
     issued_invoices,
     issued_lines,
+    issued_periods,
 )
 from pipelines.ledger.connect import LedgerError
 from pipelines.ledger.store import Ledger
@@ -62,12 +63,16 @@ class Closing(Terms):
 
 @dataclass(frozen=True)
 class Documents:
-    """Rows of the four tables of documents, without numbers; in the order in which they get theirs."""
+    """Rows of the four tables of documents, without numbers; in the order in which they get theirs.
+
+    With them the periods whose terms they pin.
+    """
 
     invoices: Sequence[Row] = field(default_factory=list)
     invoice_lines: Sequence[Row] = field(default_factory=list)
     credit_notes: Sequence[Row] = field(default_factory=list)
     credit_note_lines: Sequence[Row] = field(default_factory=list)
+    periods: Sequence[Row] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.invoices or self.credit_notes)
@@ -129,6 +134,8 @@ def issue(
                 for number, row in _numbered(connection, issued_invoices, documents.invoices)
             ],
         )
+        pinned_by = {"closing_number": closing.closing_number}
+        _insert(connection, issued_periods, [dict(row) | pinned_by for row in documents.periods])
         _insert(connection, issued_lines, documents.invoice_lines)
         _insert(
             connection,

@@ -56,6 +56,27 @@ issued_invoices = sa.Table(
     sa.Index("issued_invoices_by_closing", "closing_number"),
 )
 
+# What rating an issued cycle again is held to, of every subscription that serves it, with lines or without.
+issued_periods = sa.Table(
+    "issued_periods",
+    metadata,
+    sa.Column("invoice_id", sa.Text, sa.ForeignKey("issued_invoices.invoice_id"), primary_key=True),
+    sa.Column("subscription_id", sa.Text, primary_key=True),
+    sa.Column("closing_number", sa.Integer, sa.ForeignKey(_CLOSING), nullable=False),
+    sa.Column("customer_id", sa.Text, nullable=False),
+    sa.Column("plan_id", sa.Text, nullable=False),
+    sa.Column("plan_version", sa.Date, nullable=False),
+    sa.Column("terms_hash", sa.Text, nullable=False),
+    # Null: issued before these were kept.
+    sa.Column("accounts_hash", sa.Text),
+    sa.Column("cycle_days", sa.Integer),
+    sa.Column("period_start", sa.Date, nullable=False),
+    sa.Column("period_end", sa.Date, nullable=False),
+    sa.Column("service_start", sa.Date, nullable=False),
+    sa.Column("service_end", sa.Date, nullable=False),
+    sa.Index("issued_periods_by_closing", "closing_number"),
+)
+
 issued_lines = sa.Table(
     "issued_lines",
     metadata,
@@ -77,8 +98,6 @@ issued_lines = sa.Table(
     sa.Column("period_end", sa.Date, nullable=False),
     sa.Column("service_start", sa.Date, nullable=False),
     sa.Column("service_end", sa.Date, nullable=False),
-    sa.Column("billing_anchor_day", sa.Integer, nullable=False),
-    sa.Column("terms_hash", sa.Text, nullable=False),
     # Adjustments: the rated line that is put right (it may never have been issued) and its invoice.
     sa.Column("adjusts_line_id", sa.Text),
     sa.Column("adjusts_invoice_id", sa.Text),
@@ -135,5 +154,13 @@ credit_note_lines = sa.Table(
     sa.Index("credit_note_lines_by_line", "invoice_line_id"),
 )
 
-BOOKS = (closings, closing_batches, issued_invoices, issued_lines, credit_notes, credit_note_lines)
+BOOKS = (
+    closings,
+    closing_batches,
+    issued_invoices,
+    issued_periods,
+    issued_lines,
+    credit_notes,
+    credit_note_lines,
+)
 """Every table of the books, in the order in which their rows refer to each other."""

@@ -79,7 +79,7 @@ def export_tables(engine: sa.Engine, home: Home) -> None:
 def export_books(engine: sa.Engine, home: Home) -> None:
     """Write the closings that the lake does not have yet: ``<table>/<closing number>.parquet``.
 
-    A closing's own row comes last; where it is, its other files are.
+    A closing's own row comes last; where it is, its other files are, unless the ledger got tables since.
 
     :raises LedgerError: the lake has a closing that the ledger lacks: an older ledger was put in its place.
     """
@@ -87,14 +87,19 @@ def export_books(engine: sa.Engine, home: Home) -> None:
     home.ledger.mkdir(parents=True, exist_ok=True)
     with FileLock(home.ledger / ".export.lock"), engine.connect() as connection:
         issued: set[int] = set(connection.scalars(sa.select(closings.c.closing_number)))
-        written = {int(file.stem) for file in (folder / closings.name).glob("[0-9]*.parquet")}
-        if strange := written - issued:
+        written = {
+            table: {int(file.stem) for file in (folder / table.name).glob("[0-9]*.parquet")}
+            for table in BOOKS
+        }
+        if strange := written[closings] - issued:
             raise LedgerError(
                 f"closing {min(strange)} is in the lake, but not in the ledger",
                 where=str(folder / closings.name / f"{min(strange)}.parquet"),
                 remedy="this is not the ledger that this lake belongs to: restore the newest backup of it",
             )
-        for number in sorted(issued - written):
+        for number in sorted(
+            number for number in issued if any(number not in files for files in written.values())
+        ):
             for table in reversed(BOOKS):
                 (folder / table.name).mkdir(parents=True, exist_ok=True)
                 rows = connection.execute(_of_closing(table, number)).all()

@@ -62,8 +62,6 @@ def invoice(name):
         "currency": "USD",
         "service_start": date(2026, 3, 1),
         "service_end": date(2026, 4, 1),
-        "billing_anchor_day": 31,
-        "terms_hash": "t",
         "adjusts_line_id": None,
         "adjusts_invoice_id": None,
         "restated_quantity": None,

@@ -16,7 +16,7 @@ from pipelines.home import Home
 from pipelines.ledger import open_ledger
 from pipelines.ledger.books import Closing, Terms, all_closings, issue
 
-_BUILT = "+int_due_totals +int_due_warnings +int_periods_to_pin"
+_BUILT = "+int_due_totals +int_due_warnings +int_due_periods +int_periods_to_pin"
 
 
 @dataclass
@@ -37,7 +37,7 @@ class BooksHome(RatingHome):
         pinned = rate_pinned_periods(home, Knowledge(as_of, *versions), self.warehouse_file)
         if pinned:
             self.builds -= 1
-            told |= {"METERHOUSE_PINNED_LINES": str(pinned)}
+            told |= {"METERHOUSE_PINNED": str(pinned)}
             self.build(select=" ".join(CLOSING_MODELS), environment=told)
         with open_ledger(home, "") as ledger:
             known = len(all_closings(ledger))

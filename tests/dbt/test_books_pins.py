@@ -4,7 +4,7 @@ One home; January is issued, then documents change and usage of January arrives 
 """
 
 from copy import deepcopy
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,56 @@ from test_books import CATALOG, Facts
 Row = dict[str, Any]
 
 
-def changed_catalog() -> dict[str, list[Row]]:
-    """Calls now also count retries, and a version of Pro that is dated back to January halves its allowance."""
+# Zones far apart, one with half hours and two whose clocks change at midnight: as it was, at each closing, at last.
+ZONES = (
+    ("Pacific/Kiritimati", "Pacific/Pago_Pago", "Pacific/Kiritimati"),
+    ("Pacific/Pago_Pago", "Pacific/Kiritimati", "Pacific/Pago_Pago"),
+    ("UTC", "Asia/Kathmandu", "America/Havana"),
+    ("America/Havana", "UTC", "Africa/Cairo"),
+    ("Europe/Berlin", "America/New_York", "America/New_York"),
+    ("Asia/Tokyo", "Asia/Tokyo", "UTC"),
+    ("America/New_York", "Europe/Berlin", "America/New_York"),
+)
+
+
+def first_catalog() -> dict[str, list[Row]]:
+    """With a plan without a line while nothing is used, one that bills every event, and one that passes cost on."""
     catalog = deepcopy(dict(CATALOG))
+    for plan, meter, included in (("free", "bytes", "10"), ("each", "ticks", "0")):
+        catalog["meters"].append({"meter_id": meter, "name": meter.capitalize()})
+        catalog["meter_event_types"].append({"meter_id": meter, "event_type": meter})
+        catalog["plans"].append({"plan_id": plan, "name": plan.capitalize(), "price": "0"})
+        catalog["charges"].append(
+            {
+                "plan_id": plan,
+                "meter_id": meter,
+                "included": included,
+                "overage_model": "per_unit",
+                "unit_amount": "1",
+            }
+        )
+    catalog["meters"].append({"meter_id": "gen", "name": "Generations"})
+    catalog["meter_event_types"] += [{"meter_id": "gen", "event_type": kind} for kind in ("gen", "genx")]
+    catalog["plans"].append({"plan_id": "cost", "name": "Cost", "price": "0"})
+    catalog["charges"] += [
+        {
+            "plan_id": "cost",
+            "meter_id": "gen",
+            "included": "0",
+            "overage_model": "cost_plus",
+            "multiplier": "2",
+        },
+        catalog["charges"][-1] | {"plan_id": "cost"},
+    ]
+    return catalog
+
+
+def changed_catalog() -> dict[str, list[Row]]:
+    """Calls now also count retries, bytes also blobs, genx no generations; a version of Pro dated back halves its allowance."""
+    catalog = first_catalog()
     catalog["meter_event_types"].append({"meter_id": "calls", "event_type": "retry"})
+    catalog["meter_event_types"].append({"meter_id": "bytes", "event_type": "blob"})
+    catalog["meter_event_types"].remove({"meter_id": "gen", "event_type": "genx"})
     catalog["plans"].append(
         {"plan_id": "pro", "name": "Pro", "price": "99", "rank": 2, "effective_from": "2023-12-01"}
     )
@@ -36,6 +82,15 @@ def changed_catalog() -> dict[str, list[Row]]:
     return catalog
 
 
+def tick(facts: Facts, first: datetime, last: datetime) -> None:
+    """An event of every customer in ZONES each 50 minutes."""
+    moment = first
+    while moment < last:
+        for number in range(len(ZONES)):
+            facts.use(f"zones-{number}", "", 1, event_type="ticks", occurred_at=moment.isoformat())
+        moment += timedelta(minutes=50)
+
+
 @pytest.fixture(scope="module")
 def closed(
     tmp_path_factory: pytest.TempPathFactory,
@@ -44,15 +99,28 @@ def closed(
     root: Path = tmp_path_factory.mktemp("pins") / "home"
     root.mkdir()
     home, facts = BooksHome(root), Facts()
-    for customer in ("meter", "zone", "anchor", "plain"):
+    for customer in ("meter", "west", "east", "anchor", "plain", "quiet"):
         facts.subscribe(customer)
         facts.use(customer, "2024-01-10", 150)
     facts.subscribe("dated", "pro")
     facts.use("dated", "2024-01-10", 1100)
-    # On 31 January at 20:00 in New York, in UTC already February.
-    facts.use("zone", "2024-02-01", 10, occurred_at="2024-02-01T01:00:00Z")
+    facts.subscribe("quiet", "free", name="quiet-free")
+    facts.use("quiet", "2024-01-10", 10, event_type="bytes")
+    # On 31 January at 20:00 in New York, in UTC already February; in Tokyo February, in UTC still January.
+    facts.use("west", "", 10, occurred_at="2024-02-01T01:00:00Z")
+    facts.use("east", "", 60, occurred_at="2024-01-31T20:00:00Z")
+    for customer in ("costed", "uncosted"):
+        facts.subscribe(customer, "cost")
+        facts.use(customer, "2024-01-10", 10, event_type="gen", cost_usd="5")
+        facts.use(customer, "2024-01-10", 3, event_type="ticks")
+    facts.use("uncosted", "2024-01-10", 1, event_type="genx")
+    facts.subscribe("tie", started_on="2024-02-29", billing_anchor_day=30)
+    for number, zones in enumerate(ZONES):
+        facts.subscribe(f"zones-{number}", "each")
+        facts.customers[f"zones-{number}"]["timezone"] = zones[0]
+    tick(facts, datetime(2024, 1, 30, tzinfo=UTC), datetime(2024, 2, 2, 12, tzinfo=UTC))
     home.as_of = "2024-02-04T12:00:00+00:00"
-    facts.hand_over(home)
+    facts.hand_over(home, first_catalog())
     issued = [home.documents_of(home.close("2024-01-31"))]
 
     facts.use("meter", "2024-01-11", 5)
@@ -60,16 +128,33 @@ def closed(
     facts.use("dated", "2024-01-12", 3)
     facts.use("anchor", "2024-01-20", 4)
     facts.use("anchor", "2024-02-20", 130)
-    facts.customers["zone"]["timezone"] = "America/New_York"
+    facts.use("west", "2024-02-10", 130)
+    facts.use("east", "2024-02-10", 130)
+    facts.use("east", "", 10, occurred_at="2024-01-31T21:00:00Z")
+    facts.use("quiet", "2024-01-12", 5, event_type="bytes")
+    facts.use("quiet", "2024-01-12", 100, event_type="blob")
+    facts.use("plain", "2024-02-01", 7)
+    facts.use("costed", "2024-01-12", 5, event_type="genx")
+    facts.use("costed", "2024-01-12", 7, event_type="ticks")
+    facts.customers["west"]["timezone"] = "America/New_York"
+    facts.customers["east"]["timezone"] = "Asia/Tokyo"
+    for number, zones in enumerate(ZONES):
+        facts.customers[f"zones-{number}"]["timezone"] = zones[1]
+    tick(facts, datetime(2024, 2, 28, tzinfo=UTC), datetime(2024, 3, 2, 12, tzinfo=UTC))
     facts.subscriptions["anchor"]["billing_anchor_day"] = 15
     home.as_of = "2024-03-04T12:00:00+00:00"
     facts.hand_over(home, changed_catalog())
     issued.append(home.documents_of(home.close("2024-02-29")))
     pinned = home.query("select * from int_periods_to_pin order by customer_id, period_start")
     # The cycle that the new anchor cut in two ends in March.
-    home.as_of = "2024-03-20T12:00:00+00:00"
-    issued.append(home.documents_of(home.close("2024-03-14")))
-    home.net_by_line()
+    for number, zones in enumerate(ZONES):
+        facts.customers[f"zones-{number}"]["timezone"] = zones[2]
+    home.as_of = "2024-04-01T12:00:00+00:00"
+    facts.hand_over(home, changed_catalog())
+    issued.append(home.documents_of(home.close("2024-03-30")))
+    facts.subscriptions["tie"]["billing_anchor_day"] = 31
+    facts.hand_over(home, changed_catalog())
+    issued.append(home.documents_of(home.close("2024-03-30")))
     return home, issued, pinned
 
 
@@ -81,24 +166,34 @@ def lines(documents: dict[str, list[Row]], customer: str) -> list[tuple[Any, ...
     ]
 
 
-def test_only_periods_with_other_terms_are_rated_as_issued(closed):
-    """Every customer on Basic is concerned by the meter; nobody else's January is."""
+def test_only_periods_with_other_terms_and_news_are_rated_as_issued(closed):
+    """The meters concern everybody. West only moved, and plain's usage is of the day after: no news of January."""
     _, _, pinned = closed
-    assert {(row["customer_id"], str(row["period_start"])) for row in pinned} == {
-        (customer, "2024-01-01") for customer in ("anchor", "dated", "meter", "plain", "zone")
+    assert {(row["subscription_id"], str(row["period_start"])) for row in pinned} == {
+        (subscription, "2024-01-01")
+        for subscription in (
+            "anchor",
+            "costed",
+            "dated",
+            "east",
+            "meter",
+            "quiet",
+            "quiet-free",
+            "uncosted",
+        )
     }
 
 
 def test_late_usage_is_rated_by_the_meter_as_it_was(closed):
     """5 calls at 0.05; the 1000 retries were no calls in January."""
-    _, (_, february, _), _ = closed
+    _, (_, february, *_), _ = closed
     assert [line for line in lines(february, "meter") if line[0] == "adjustment"] == [
         ("adjustment", "2024-01-01", 25)
     ]
 
 
 def test_a_version_dated_back_does_not_reach_what_was_issued(closed):
-    _, (january, february, _), _ = closed
+    _, (january, february, *_), _ = closed
     assert ("usage", "2024-01-01", 200) in lines(january, "dated")
     assert [line for line in lines(february, "dated") if line[0] == "adjustment"] == [
         ("adjustment", "2024-01-01", 6)
@@ -106,20 +201,57 @@ def test_a_version_dated_back_does_not_reach_what_was_issued(closed):
     assert [row for row in february["credits"] if row["customer_id"] == "dated"] == []
 
 
+def test_a_subscription_without_a_line_is_held_to_its_terms_too(closed):
+    """10 bytes were included in January, so nothing was billed; 5 more are 5.00, and the 100 blobs no bytes yet."""
+    home, (january, february, *_), _ = closed
+    assert lines(january, "quiet") == [("price", "2024-01-01", 3100), ("usage", "2024-01-01", 500)]
+    assert ("adjustment", "2024-01-01", 500) in lines(february, "quiet")
+    periods = home.exported("issued_periods", 1)
+    assert {row["subscription_id"] for row in periods if row["customer_id"] == "quiet"} == {
+        "quiet",
+        "quiet-free",
+    }
+
+
 def test_another_time_zone_moves_no_event_of_an_issued_cycle(closed):
-    """The event of 1 February in UTC stays out of January, which ended by UTC when it was issued."""
-    _, (_, february, _), _ = closed
-    assert [line for line in lines(february, "zone") if line[0] == "adjustment"] == []
-    assert [row for row in february["credits"] if row["customer_id"] == "zone"] == []
+    """January ended by UTC: west's event after it is February's, east's before it stay January's, the late one too."""
+    _, (_, february, *_), _ = closed
+    assert [line for line in lines(february, "west") if line[0] == "adjustment"] == []
+    assert ("usage", "2024-02-01", 400) in lines(february, "west")
+    assert ("usage", "2024-02-01", 300) in lines(february, "east")
+    assert [line for line in lines(february, "east") if line[0] == "adjustment"] == [
+        ("adjustment", "2024-01-01", 13)
+    ]
+    assert [row for row in february["credits"] if row["customer_id"] in ("west", "east")] == []
+
+
+def test_every_event_is_billed_once_whatever_its_zone_becomes(closed):
+    home, issued, _ = closed
+    billed = home.query("""
+        select customer_id, cast(sum(quantity) as integer) as quantity, count(*) as cycles from int_rated_lines
+        where customer_id like 'zones-%' group by all order by all
+    """)
+    events = home.query("""
+        select customer_id, cast(sum(quantity) as integer) as quantity from int_daily_quantities
+        where customer_id like 'zones-%' group by all order by all
+    """)
+    sent = 2 * 101
+    assert [row["quantity"] for row in events] == [sent] * len(ZONES)
+    assert [(row["quantity"], row["cycles"]) for row in billed] == [(sent, 3)] * len(ZONES)
+    corrections = [
+        row for documents in issued for kind in ("lines", "credits") for row in documents[kind]
+        if row["customer_id"].startswith("zones-") and row.get("line_type") != "usage"
+    ]  # fmt: skip
+    assert corrections == []
 
 
 def test_another_anchor_bills_no_day_twice_and_none_never(closed):
-    home, (_, february, march), _ = closed
+    home, (_, february, march, _), _ = closed
     # January stays as it was issued and gets its 4 late calls.
     assert ("adjustment", "2024-01-01", 20) in lines(february, "anchor")
     assert ("usage", "2024-02-15", 300) in lines(march, "anchor")
     days = home.query(
-        "select distinct service_start, service_end from invoice_lines where customer_id = 'anchor'"
+        "select distinct service_start, service_end from int_rated_lines where customer_id = 'anchor'"
         " and line_type = 'price' order by 1"
     )
     stretches = [(row["service_start"], row["service_end"]) for row in days]
@@ -130,6 +262,40 @@ def test_another_anchor_bills_no_day_twice_and_none_never(closed):
     assert ("price", "2024-01-15", 1400) in lines(february, "anchor")
 
 
+def test_cycles_that_begin_on_one_day_keep_their_days_apart(closed):
+    """Anchor 30 made the cycle 29 February to 29 March; after it, 31 has one day left of the cycle that begins then."""
+    home, (_, _, march, again), _ = closed
+    assert lines(march, "tie") == [("price", "2024-02-29", 3100)]
+    assert lines(again, "tie") == [("price", "2024-03-30", 100)]
+    found = home.query("""
+        select cast(period_start as varchar) as period_start, cast(service_start as varchar) as service_start,
+            cast(service_end as varchar) as service_end, amount_minor
+        from int_rated_lines where customer_id = 'tie' order by period_start
+    """)
+    assert [tuple(row.values()) for row in found] == [
+        ("2024-02-29", "2024-02-29", "2024-03-30", 3100),
+        ("2024-03-30", "2024-03-30", "2024-03-31", 100),
+        ("2024-03-31", "2024-03-31", "2024-04-30", 3100),
+    ]
+
+
+def test_what_pinned_terms_cannot_rate_corrects_nothing_else(closed):
+    """A late genx, a generation in January, has no cost: its line stays at 10.00 as issued; 7 late ticks are 7.00."""
+    _, (january, february, march, _), _ = closed
+    assert ("usage", "2024-01-01", 1000) in lines(january, "costed")
+    assert lines(february, "costed") == [("adjustment", "2024-01-01", 700)]
+    assert lines(march, "costed") == []
+    assert [row for row in february["credits"] + march["credits"] if row["customer_id"] == "costed"] == []
+
+
+def test_a_line_that_could_not_be_rated_is_billed_once_it_can(closed):
+    """January's terms cannot rate it, so it was not issued and they do not hold it: 10 gen at cost 5 x 2."""
+    _, (january, february, march, _), _ = closed
+    assert lines(january, "uncosted") == [("usage", "2024-01-01", 300)]
+    assert lines(february, "uncosted") == [("adjustment", "2024-01-01", 1000)]
+    assert lines(march, "uncosted") == []
+
+
 def test_closing_again_changes_nothing(closed):
     home, _, _ = closed
-    assert home.close("2024-03-14") is None
+    assert home.close("2024-03-30") is None

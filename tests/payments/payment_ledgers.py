@@ -72,8 +72,6 @@ def line_row(invoice: int, number: int, customer: str, amount: int, **changes: o
         "currency": "USD",
         "service_start": date(2026, 3, 1),
         "service_end": date(2026, 4, 1),
-        "billing_anchor_day": 1,
-        "terms_hash": "t",
         "adjusts_line_id": None,
         "adjusts_invoice_id": None,
         "restated_quantity": None,

@@ -8,13 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 import servers
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
 from pipelines.ledger import LedgerError, export_folder, open_ledger
 from pipelines.ledger.books import Documents, Terms, all_closings, find_invoice, issue, known_batches
 from pipelines.ledger.books_schema import BOOKS, closings, issued_invoices
-from pipelines.ledger.connect import find_address, make_engine
+from pipelines.ledger.connect import WRITES, find_address, make_engine
 
 ledger_url, postgres_server = servers.ledger_url, servers.postgres_server
 
@@ -58,8 +60,6 @@ def line(number, amount_minor=9900, **changes):
             "currency": "USD",
             "service_start": date(2026, 3, 1),
             "service_end": date(2026, 4, 1),
-            "billing_anchor_day": 1,
-            "terms_hash": "t",
             "adjusts_line_id": None,
             "adjusts_invoice_id": None,
             "restated_quantity": None,
@@ -68,6 +68,21 @@ def line(number, amount_minor=9900, **changes):
         }
         | changes
     )
+
+
+def period(number, subscription="s-1"):
+    return MARCH | {
+        "invoice_id": f"inv_{number}",
+        "subscription_id": subscription,
+        "customer_id": "c-1",
+        "plan_id": "professional",
+        "plan_version": date(2024, 1, 1),
+        "terms_hash": "t",
+        "accounts_hash": "a",
+        "cycle_days": 31,
+        "service_start": date(2026, 3, 1),
+        "service_end": date(2026, 4, 1),
+    }
 
 
 def credit(number, amount_minor, note="cn_1", line_number=1):
@@ -99,7 +114,11 @@ def note(number, amount_minor, note_id="cn_1"):
 
 
 def documents(*numbers):
-    return Documents([invoice(number) for number in numbers], [line(number) for number in numbers])
+    return Documents(
+        [invoice(number) for number in numbers],
+        [line(number) for number in numbers],
+        periods=[period(number) for number in numbers],
+    )
 
 
 def credits(number, *amounts, note_id="cn_1"):
@@ -341,3 +360,77 @@ def test_a_ledger_older_than_the_lake_is_refused(filled, home, tmp_path):
         with pytest.raises(LedgerError, match="closing 1 is in the lake") as caught:
             empty.export()
         assert "backup" in caught.value.remedy
+
+
+# Migration
+
+
+def insert_as_of_0003(connection):
+    """January with a line of s-1, which February adjusts; an adjustment of January for s-2, which had no line."""
+    kinds = {column.name: column.type for table in BOOKS for column in table.columns}
+    issued = {"closing_number": 1, "issued_at": NOW}
+    closing = asdict(TERMS) | {
+        "closed_at": NOW,
+        "batch_count": 0,
+        "invoice_count": 1,
+        "credit_note_count": 0,
+    }
+    pins = {"billing_anchor_day": 1, "terms_hash": "as issued"}
+    adjustment = {
+        "line_type": "adjustment",
+        "adjusts_invoice_id": "inv_a",
+        "invoice_id": "inv_b",
+        "terms_hash": "later",
+    }
+    rows = [
+        ("closings", closing | {"closing_number": 1}),
+        ("closings", closing | {"closing_number": 2}),
+        ("issued_invoices", invoice("a") | issued | {"sequence_number": 1, "invoice_number": "INV-000001"}),
+        (
+            "issued_invoices",
+            invoice("b")
+            | issued
+            | {"closing_number": 2, "sequence_number": 2, "invoice_number": "INV-000002"},
+        ),
+        ("issued_lines", line("a") | pins),
+        ("issued_lines", line("b") | pins | adjustment | {"adjusts_line_id": "line_a"}),
+        (
+            "issued_lines",
+            line("c")
+            | pins
+            | adjustment
+            | {"adjusts_line_id": "line_x", "subscription_id": "s-2", "line_number": 2},
+        ),
+    ]
+    for name, row in rows:
+        table = sa.table(name, *(sa.column(column, kinds.get(column)) for column in row))
+        connection.execute(sa.insert(table).values(row))
+
+
+def test_a_ledger_from_before_periods_were_kept_gets_them_from_its_lines(home, ledger_url):
+    address = find_address(home, ledger_url)
+    home.ledger.mkdir(parents=True)
+    config = Config()
+    config.set_main_option("script_location", "pipelines.ledger:migrations")
+    writes = make_engine(address).connect().execution_options(**{WRITES: True})
+    with writes as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        insert_as_of_0003(connection)
+    for name in ("closings", "issued_lines"):  # As the older version left the lake.
+        (export_folder(home) / name).mkdir(parents=True)
+        (export_folder(home) / name / "1.parquet").touch()
+    with open_ledger(home, ledger_url) as ledger:
+        close(ledger, documents("d"), known=2)
+    pinned = {
+        (row["invoice_id"], row["subscription_id"]): (row["terms_hash"], row["accounts_hash"])
+        for number in (1, 2, 3)
+        for row in exported(home, "issued_periods", number)
+    }
+    assert pinned == {
+        ("inv_a", "s-1"): ("as issued", None),
+        ("inv_a", "s-2"): ("later", None),
+        ("inv_d", "s-1"): ("t", "a"),
+    }
+    assert [row["subscription_id"] for row in exported(home, "issued_periods", 2)] == ["s-2"]
+    assert [row["invoice_line_id"] for row in exported(home, "issued_lines", 1)] == ["line_a"]

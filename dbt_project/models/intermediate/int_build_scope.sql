@@ -90,6 +90,7 @@ current_build as (
         {{ quoted(setting('METERHOUSE_CATALOG_VERSION')) }} as catalog_version,
         {{ quoted(setting('METERHOUSE_ACCOUNTS_VERSION')) }} as accounts_version,
         {{ quoted(setting('METERHOUSE_CODE_VERSION')) }} as code_version,
+        {{ quoted(prices_version()) }} as price_list_version,
         meter_definitions.meters_version,
         md5(price_definitions.prices_version || substitute_definitions.substitutes_version) as prices_version,
         {{ as_of() }} as as_of
@@ -129,6 +130,7 @@ final as (
         current_build.catalog_version,
         current_build.accounts_version,
         current_build.code_version,
+        current_build.price_list_version,
         current_build.meters_version,
         current_build.prices_version,
         case

@@ -75,9 +75,9 @@ touched as (
 
     select
         moved.customer_id,
-        {{ local_date("moved.occurred_at", "zones.timezone") }} as usage_date
+        {{ usage_date("moved.occurred_at", "zones") }} as usage_date
     from moved
-    left join zones on moved.customer_id = zones.customer_id
+    left join zones on {{ is_zone_of("zones", "moved") }}
     union all
     select
         customer_id,

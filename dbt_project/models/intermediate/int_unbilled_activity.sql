@@ -30,7 +30,7 @@ charges as (
 
 service_periods as (
 
-    select * from {{ ref('int_covered_periods') }}
+    select * from {{ ref('int_service_periods') }}
 
 ),
 

@@ -11,18 +11,19 @@ $$
 """
 
 
-def append_only(dialect: str, table: str, key: str) -> Iterator[str]:
+def append_only(dialect: str, table: str, *key: str) -> Iterator[str]:
     """Triggers that refuse to change or remove a row.
 
-    :param key: the primary key's column: SQLite's ``insert or replace`` removes rows without firing triggers.
+    :param key: the primary key's columns: SQLite's ``insert or replace`` removes rows, firing no trigger.
     """
     if dialect == "sqlite":
         refuse = f"begin select raise(abort, '{table} is append-only'); end"
         yield f"create trigger {table}_no_update before update on {table} {refuse}"
         yield f"create trigger {table}_no_delete before delete on {table} {refuse}"
+        same = " and ".join(f"{column} = new.{column}" for column in key)
         yield (
             f"create trigger {table}_no_replace before insert on {table} "
-            f"when exists (select 1 from {table} where {key} = new.{key}) {refuse}"
+            f"when exists (select 1 from {table} where {same}) {refuse}"
         )
         return
     yield _FUNCTION

@@ -49,6 +49,7 @@ final as (
         max(subscription_id) as subscription_id,
         max(meter_id) as meter_id,
         sum(is_correction) as correction_count,
+        min(is_correction) = 0 as is_issued,
         cast(sum(amount_minor) as bigint) as billed_minor,
         max_by(quantity, closing_number) as stated_quantity,
         max(closing_number) as stated_in_closing

@@ -81,11 +81,11 @@ dated as (
         events.batch_id,
         events.customer_id,
         event_types.meter_id,
-        {{ local_date("events.occurred_at", "zones.timezone") }} as usage_date,
+        {{ usage_date("events.occurred_at", "zones") }} as usage_date,
         coalesce(closing_batches.closing_number, 2147483647) as known_in_closing
     from moved as events
     inner join event_types on events.event_type = event_types.event_type
-    left join zones on events.customer_id = zones.customer_id
+    left join zones on {{ is_zone_of("zones", "events") }}
     left join closing_batches on events.batch_id = closing_batches.batch_id
     where {{ event_feeds_meter(meters, "event_types.meter_id") }}
 

@@ -25,12 +25,6 @@ adjustments as (
 
 ),
 
-period_terms as (
-
-    select * from {{ ref('int_period_terms') }}
-
-),
-
 causes as (
 
     select * from {{ ref('int_correction_causes') }}
@@ -57,8 +51,6 @@ lines as (
         rated_lines.period_end,
         rated_lines.service_start,
         rated_lines.service_end,
-        period_terms.billing_anchor_day,
-        period_terms.terms_hash,
         cast(null as varchar) as adjusts_line_id,
         cast(null as varchar) as adjusts_invoice_id,
         cast(null as decimal(38, 12)) as restated_quantity,
@@ -66,11 +58,6 @@ lines as (
         cast(null as varchar) as causes
     from rated_lines
     inner join unissued_invoices on rated_lines.invoice_id = unissued_invoices.invoice_id
-    left join period_terms
-        on
-            rated_lines.subscription_id = period_terms.subscription_id
-            and rated_lines.period_start = period_terms.period_start
-            and rated_lines.period_end = period_terms.period_end
     union all
     select
         adjustments.invoice_line_id,
@@ -90,8 +77,6 @@ lines as (
         adjustments.period_end,
         adjustments.service_start,
         adjustments.service_end,
-        adjustments.billing_anchor_day,
-        adjustments.terms_hash,
         adjustments.rated_line_id as adjusts_line_id,
         adjustments.adjusts_invoice_id,
         adjustments.restated_quantity,

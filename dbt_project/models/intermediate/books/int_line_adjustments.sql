@@ -18,18 +18,6 @@ unissued_invoices as (
 
 ),
 
-issued_periods as (
-
-    select * from {{ ref('int_issued_periods') }}
-
-),
-
-period_terms as (
-
-    select * from {{ ref('int_period_terms') }}
-
-),
-
 next_invoices as (
 
     select
@@ -92,13 +80,11 @@ final as (
         || {{ money_words("differences.amount_minor", "differences.minor_units") }} || ' ' || differences.currency
             as description,
         differences.currency,
-        coalesce(issued_periods.terms_hash, period_terms.terms_hash) as terms_hash,
         cast(differences.quantity - differences.stated_quantity as decimal(38, 12)) as quantity,
         {{ in_major("differences.difference_minor", "differences.minor_units") }} as amount,
         cast(differences.difference_minor as bigint) as amount_minor,
         differences.quantity as restated_quantity,
         cast(differences.amount_minor as bigint) as restated_amount_minor,
-        coalesce(issued_periods.billing_anchor_day, period_terms.billing_anchor_day) as billing_anchor_day,
         differences.period_start,
         differences.period_end,
         differences.service_start,
@@ -109,15 +95,6 @@ final as (
         on
             differences.customer_id = next_invoices.customer_id
             and differences.currency = next_invoices.currency
-    left join issued_periods
-        on
-            differences.invoice_id = issued_periods.invoice_id
-            and differences.subscription_id = issued_periods.subscription_id
-    left join period_terms
-        on
-            differences.subscription_id = period_terms.subscription_id
-            and differences.period_start = period_terms.period_start
-            and differences.period_end = period_terms.period_end
 
 )
 

@@ -1,10 +1,11 @@
 {{ config(materialized='view') }}
 
 {#- Lines of issued invoices that should come to something else than what was billed for them so far. A line that was
-    never issued but belongs to an issued invoice is one, and so is a line that rating no longer gives. Where the terms
-    of the period changed only the pinned lines tell; without them nothing is said. What cannot be rated says nothing. -#}
+    never issued but belongs to an issued invoice is one, and so is a line that rating no longer gives. Of a repriced period
+    only the pinned lines tell; without them nothing is said. A line that cannot be rated says nothing; if it was not
+    issued because of that, and pinned terms still cannot rate it, today's tell. -#}
 
-{%- set has_pinned_lines = knowledge("METERHOUSE_PINNED_LINES") != "" %}
+{%- set has_pinned_lines = knowledge("METERHOUSE_PINNED") != "" %}
 
 with issued_invoices as (
 
@@ -15,6 +16,12 @@ with issued_invoices as (
 rated_lines as (
 
     select * from {{ ref('int_rated_lines') }}
+
+),
+
+repriced_periods as (
+
+    select * from {{ ref('int_repriced_periods') }}
 
 ),
 
@@ -36,9 +43,39 @@ billed_lines as (
 
 ),
 
-faults as (
+pinned_faults as (
+
+    select * from {{ ref('int_pinned_faults') }}
+
+),
+
+rating_faults as (
 
     select * from {{ ref('int_rating_faults') }}
+
+),
+
+faults as (
+
+    select
+        subscription_id,
+        meter_id,
+        period_start,
+        period_end
+    from pinned_faults
+    union
+    select
+        rating_faults.subscription_id,
+        rating_faults.meter_id,
+        rating_faults.period_start,
+        rating_faults.period_end
+    from rating_faults
+    left join repriced_periods
+        on
+            rating_faults.subscription_id = repriced_periods.subscription_id
+            and rating_faults.period_start = repriced_periods.period_start
+            and rating_faults.period_end = repriced_periods.period_end
+    where repriced_periods.subscription_id is null
 
 ),
 
@@ -47,11 +84,11 @@ should_lines as (
     select rated_lines.*
     from rated_lines
     inner join issued_invoices on rated_lines.invoice_id = issued_invoices.invoice_id
-    left join periods_to_pin
+    left join repriced_periods
         on
-            rated_lines.invoice_id = periods_to_pin.invoice_id
-            and rated_lines.subscription_id = periods_to_pin.subscription_id
-    where periods_to_pin.invoice_id is null
+            rated_lines.invoice_id = repriced_periods.invoice_id
+            and rated_lines.subscription_id = repriced_periods.subscription_id
+    where repriced_periods.invoice_id is null
     union all
     select pinned_lines.*
     from pinned_lines
@@ -59,6 +96,21 @@ should_lines as (
         on
             pinned_lines.invoice_id = periods_to_pin.invoice_id
             and pinned_lines.subscription_id = periods_to_pin.subscription_id
+    union all
+    select rated_lines.*
+    from rated_lines
+    inner join pinned_faults
+        on
+            rated_lines.subscription_id = pinned_faults.subscription_id
+            and rated_lines.meter_id = pinned_faults.meter_id
+            and rated_lines.period_start = pinned_faults.period_start
+            and rated_lines.period_end = pinned_faults.period_end
+            and rated_lines.line_type = 'usage'
+    left join billed_lines on rated_lines.invoice_line_id = billed_lines.rated_line_id
+    left join pinned_lines on rated_lines.invoice_line_id = pinned_lines.invoice_line_id
+    where
+        not coalesce(billed_lines.is_issued, false)
+        and pinned_lines.invoice_line_id is null
 
 ),
 
@@ -66,12 +118,20 @@ known_bills as (
 
     select billed_lines.*
     from billed_lines
-    {%- if not has_pinned_lines %}
+    left join repriced_periods
+        on
+            billed_lines.invoice_id = repriced_periods.invoice_id
+            and billed_lines.subscription_id = repriced_periods.subscription_id
+    {%- if has_pinned_lines %}
     left join periods_to_pin
         on
             billed_lines.invoice_id = periods_to_pin.invoice_id
             and billed_lines.subscription_id = periods_to_pin.subscription_id
-    where periods_to_pin.invoice_id is null
+    where
+        repriced_periods.invoice_id is null
+        or periods_to_pin.invoice_id is not null
+    {%- else %}
+    where repriced_periods.invoice_id is null
     {%- endif %}
 
 ),
@@ -94,6 +154,7 @@ compared as (
         coalesce(should_lines.amount_minor, 0) as amount_minor,
         coalesce(known_bills.billed_minor, 0) as billed_minor,
         coalesce(known_bills.correction_count, 0) as correction_count,
+        coalesce(known_bills.is_issued, false) as is_issued,
         known_bills.stated_in_closing
     from known_bills
     full outer join should_lines on known_bills.rated_line_id = should_lines.invoice_line_id
@@ -130,8 +191,11 @@ final as (
     inner join issued_invoices on compared.invoice_id = issued_invoices.invoice_id
     left join faults
         on
-            compared.subscription_id = faults.subscription_id
+            compared.is_issued
+            and compared.subscription_id = faults.subscription_id
+            and compared.meter_id = faults.meter_id
             and issued_invoices.period_start = faults.period_start
+            and issued_invoices.period_end = faults.period_end
     where faults.subscription_id is null
 
 )

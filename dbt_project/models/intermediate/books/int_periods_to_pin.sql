@@ -1,19 +1,31 @@
 {{ config(materialized='view') }}
 
-{#- Issued periods that today's documents would rate by other terms than those they were issued with: the catalog or
-    the prices say something else, or the time zone or the anchor was edited. What they should come to is only known by rating
-    them again with the versions that their closing pinned. A subscription that is gone, that has another customer or
-    plan, or that does not serve the cycle, is none of these: account rows known later apply. -#}
+{#- Repriced periods that may have come to another amount since they were issued: of a customer with records known
+    later, with other service days, overrides or held version, corrected before, or with a line now that was never
+    billed (its terms may have been unable to rate it). What they should come to is only known by rating them again with
+    the versions that their closing pinned. All others come to what was issued. -#}
 
-with issued_periods as (
+with repriced_periods as (
 
-    select * from {{ ref('int_issued_periods') }}
+    select * from {{ ref('int_repriced_periods') }}
 
 ),
 
-issued_invoices as (
+late_usage as (
 
-    select * from {{ ref('stg_ledger__issued_invoices') }}
+    select * from {{ ref('int_late_usage') }}
+
+),
+
+billed_lines as (
+
+    select * from {{ ref('int_billed_lines') }}
+
+),
+
+rated_lines as (
+
+    select * from {{ ref('int_rated_lines') }}
 
 ),
 
@@ -23,58 +35,70 @@ closings as (
 
 ),
 
-subscriptions as (
+corrected_periods as (
 
-    select * from {{ ref('stg_accounts__subscriptions') }}
-
-),
-
-customers as (
-
-    select * from {{ ref('stg_accounts__customers') }}
+    select distinct
+        invoice_id,
+        subscription_id
+    from billed_lines
+    where correction_count > 0
 
 ),
 
-period_terms as (
+unbilled_periods as (
 
-    select * from {{ ref('int_period_terms') }}
+    select distinct
+        rated_lines.invoice_id,
+        rated_lines.subscription_id
+    from rated_lines
+    left join billed_lines on rated_lines.invoice_line_id = billed_lines.rated_line_id
+    where billed_lines.rated_line_id is null
+
+),
+
+late_periods as (
+
+    select distinct
+        repriced_periods.invoice_id,
+        repriced_periods.subscription_id
+    from repriced_periods
+    inner join late_usage
+        on
+            repriced_periods.customer_id = late_usage.customer_id
+            and repriced_periods.closing_number < late_usage.known_in_closing
+            and repriced_periods.period_end > late_usage.first_date
 
 ),
 
 final as (
 
     select
-        issued_periods.invoice_id,
-        issued_periods.subscription_id,
-        issued_periods.customer_id,
+        repriced_periods.invoice_id,
+        repriced_periods.subscription_id,
+        repriced_periods.customer_id,
         closings.catalog_version,
         closings.prices_version,
-        closings.accounts_version,
-        issued_invoices.timezone,
-        issued_periods.billing_anchor_day,
-        issued_periods.period_start,
-        issued_periods.period_end
-    from issued_periods
-    inner join issued_invoices on issued_periods.invoice_id = issued_invoices.invoice_id
-    inner join closings on issued_invoices.closing_number = closings.closing_number
-    inner join subscriptions
+        repriced_periods.period_start,
+        repriced_periods.period_end
+    from repriced_periods
+    inner join closings on repriced_periods.closing_number = closings.closing_number
+    left join corrected_periods
         on
-            issued_periods.subscription_id = subscriptions.subscription_id
-            and issued_periods.customer_id = subscriptions.customer_id
-            and issued_periods.plan_id = subscriptions.plan_id
-    inner join customers on issued_periods.customer_id = customers.customer_id
-    left join period_terms
+            repriced_periods.invoice_id = corrected_periods.invoice_id
+            and repriced_periods.subscription_id = corrected_periods.subscription_id
+    left join late_periods
         on
-            issued_periods.subscription_id = period_terms.subscription_id
-            and issued_periods.period_start = period_terms.period_start
-            and issued_periods.period_end = period_terms.period_end
+            repriced_periods.invoice_id = late_periods.invoice_id
+            and repriced_periods.subscription_id = late_periods.subscription_id
+    left join unbilled_periods
+        on
+            repriced_periods.invoice_id = unbilled_periods.invoice_id
+            and repriced_periods.subscription_id = unbilled_periods.subscription_id
     where
-        customers.timezone != issued_invoices.timezone
-        or (
-            period_terms.terms_hash is null
-            and subscriptions.billing_anchor_day != issued_periods.billing_anchor_day
-        )
-        or period_terms.terms_hash != issued_periods.terms_hash
+        not repriced_periods.has_same_accounts
+        or unbilled_periods.invoice_id is not null
+        or corrected_periods.invoice_id is not null
+        or late_periods.invoice_id is not null
 
 )
 

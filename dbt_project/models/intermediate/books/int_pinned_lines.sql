@@ -1,13 +1,13 @@
 -- depends_on: {{ ref('int_periods_to_pin') }}
 {#- Lines as the versions that their closing pinned rate them, of the periods in int_periods_to_pin: computed aside
-    while books are closed, and handed over as a file. Without one there are none. -#}
+    while books are closed, and handed over in a folder. Without one there are none. -#}
 
-{%- set file = knowledge("METERHOUSE_PINNED_LINES") %}
+{%- set folder = knowledge("METERHOUSE_PINNED") %}
 
 with source as (
 
-    {% if file -%}
-    select * from {{ read_files([file]) }}
+    {% if folder -%}
+    select * from {{ read_files([folder ~ "/int_rated_lines.parquet"]) }}
     {%- else -%}
     select * from {{ ref('int_rated_lines') }}
     where false

@@ -1,8 +1,8 @@
 {{ config(materialized='view') }}
 
 {#- From usage to lines: what the usage of an issued cycle comes to as known now, what was billed for it so far with its
-    corrections, and what a next correction will bring. What is rated by changed terms tells nothing: only the
-    closing rates it again with the terms that it pinned. -#}
+    corrections, and what a next correction will bring. A repriced period tells nothing: only the closing rates it
+    again with the terms that it pinned. -#}
 
 with issued_invoices as (
 
@@ -28,9 +28,9 @@ differences as (
 
 ),
 
-periods_to_pin as (
+repriced_periods as (
 
-    select * from {{ ref('int_periods_to_pin') }}
+    select * from {{ ref('int_repriced_periods') }}
 
 ),
 
@@ -71,11 +71,11 @@ final as (
         cast(sum(amounts.waiting_minor) as bigint) as waiting_minor
     from amounts
     inner join issued_invoices on amounts.invoice_id = issued_invoices.invoice_id
-    left join periods_to_pin
+    left join repriced_periods
         on
-            amounts.invoice_id = periods_to_pin.invoice_id
-            and amounts.subscription_id = periods_to_pin.subscription_id
-    where periods_to_pin.invoice_id is null
+            amounts.invoice_id = repriced_periods.invoice_id
+            and amounts.subscription_id = repriced_periods.subscription_id
+    where repriced_periods.invoice_id is null
     group by amounts.invoice_id
 
 )

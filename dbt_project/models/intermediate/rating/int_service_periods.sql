@@ -1,6 +1,6 @@
 {#- The part of a cycle that a subscription serves, with the plan version that counts for all of it (contract section
-    5, rules 1, 2 and 9). Rating uses only what has begun; the rest explains usage that is early. After an edit of the
-    anchor, new cycles overlap cycles that were issued: what was issued first keeps its days. -#}
+    5, rules 1, 2 and 9). Rating uses only what has begun; the rest explains usage that is early. Cycles that were issued
+    stay after an edit of the anchor; of those that overlap, what was issued first keeps its days. -#}
 
 with cycles as (
 
@@ -28,7 +28,52 @@ plan_versions as (
 
 issued_periods as (
 
-    select * from {{ ref('int_issued_periods') }}
+    select * from {{ ref('stg_ledger__issued_periods') }}
+
+),
+
+{# Of a subscription that is another customer's now, nothing was issued. #}
+issued_cycles as (
+
+    select
+        issued_periods.subscription_id,
+        issued_periods.closing_number,
+        coalesce(
+            issued_periods.cycle_days, cast(issued_periods.period_end - issued_periods.period_start as integer)
+        ) as cycle_days,
+        issued_periods.period_start,
+        issued_periods.period_end
+    from issued_periods
+    inner join subscriptions
+        on
+            issued_periods.subscription_id = subscriptions.subscription_id
+            and issued_periods.customer_id = subscriptions.customer_id
+
+),
+
+all_cycles as (
+
+    select
+        coalesce(issued_cycles.subscription_id, cycles.subscription_id) as subscription_id,
+        issued_cycles.closing_number,
+        coalesce(issued_cycles.cycle_days, cast(cycles.period_end - cycles.period_start as integer)) as cycle_days,
+        coalesce(issued_cycles.period_start, cycles.period_start) as period_start,
+        coalesce(issued_cycles.period_end, cycles.period_end) as period_end,
+        cycles.subscription_id is null as is_moved
+    from cycles
+    full outer join issued_cycles
+        on
+            cycles.subscription_id = issued_cycles.subscription_id
+            and cycles.period_start = issued_cycles.period_start
+            and cycles.period_end = issued_cycles.period_end
+
+),
+
+moved_cycles as (
+
+    select subscription_id
+    from all_cycles
+    where is_moved
 
 ),
 
@@ -40,27 +85,16 @@ served as (
         subscriptions.plan_id,
         customers.timezone,
         subscriptions.plan_version as held_version,
-        cycles.period_start,
-        cycles.period_end,
-        greatest(cycles.period_start, subscriptions.started_on) as service_start,
-        least(cycles.period_end, subscriptions.ended_on, customers.inactive_from) as service_end,
+        all_cycles.closing_number,
+        all_cycles.cycle_days,
+        all_cycles.period_start,
+        all_cycles.period_end,
+        greatest(all_cycles.period_start, subscriptions.started_on) as service_start,
+        least(all_cycles.period_end, subscriptions.ended_on, customers.inactive_from) as service_end,
         {{ local_date(as_of(), "customers.timezone") }} as local_today
-    from cycles
-    inner join subscriptions on cycles.subscription_id = subscriptions.subscription_id
+    from all_cycles
+    inner join subscriptions on all_cycles.subscription_id = subscriptions.subscription_id
     inner join customers on subscriptions.customer_id = customers.customer_id
-
-),
-
-moved_subscriptions as (
-
-    select distinct issued_periods.subscription_id
-    from issued_periods
-    left join cycles
-        on
-            issued_periods.subscription_id = cycles.subscription_id
-            and issued_periods.period_start = cycles.period_start
-            and issued_periods.period_end = cycles.period_end
-    where cycles.subscription_id is null
 
 ),
 
@@ -69,31 +103,26 @@ kept_days as (
     select
         served.subscription_id,
         served.period_start,
-        max(issued_periods.period_end) filter (where issued_periods.period_start <= served.service_start)
-            as served_from,
-        min(issued_periods.period_start) filter (where issued_periods.period_start > served.service_start)
-            as served_to
+        served.period_end,
+        max(earlier.period_end) filter (where earlier.period_start <= served.service_start) as served_from,
+        min(earlier.period_start) filter (where earlier.period_start > served.service_start) as served_to
     from served
-    inner join moved_subscriptions on served.subscription_id = moved_subscriptions.subscription_id
-    inner join issued_periods
+    inner join issued_cycles as earlier
         on
-            served.subscription_id = issued_periods.subscription_id
-            and served.period_end > issued_periods.period_start
-            and served.period_start < issued_periods.period_end
-    left join issued_periods as own
-        on
-            served.subscription_id = own.subscription_id
-            and served.period_start = own.period_start
-            and served.period_end = own.period_end
+            served.subscription_id = earlier.subscription_id
+            and served.period_end > earlier.period_start
+            and served.period_start < earlier.period_end
     where
-        own.closing_number is null
-        or issued_periods.closing_number < own.closing_number
+        served.subscription_id in (select moved_cycles.subscription_id from moved_cycles)
+        and (served.closing_number is null or earlier.closing_number < served.closing_number)
     group by
         served.subscription_id,
-        served.period_start
+        served.period_start,
+        served.period_end
 
 ),
 
+{# A cycle that begins with an issued one (anchors 30 and 31, after February) is told apart by its first day served. #}
 kept as (
 
     select
@@ -102,7 +131,11 @@ kept as (
         served.plan_id,
         served.timezone,
         served.held_version,
-        served.period_start,
+        served.cycle_days,
+        case
+            when served.closing_number is null and twins.period_start is not null then kept_days.served_from
+            else served.period_start
+        end as period_start,
         served.period_end,
         greatest(served.service_start, kept_days.served_from) as service_start,
         least(served.service_end, kept_days.served_to) as service_end,
@@ -112,6 +145,12 @@ kept as (
         on
             served.subscription_id = kept_days.subscription_id
             and served.period_start = kept_days.period_start
+            and served.period_end = kept_days.period_end
+    left join issued_cycles as twins
+        on
+            kept_days.subscription_id = twins.subscription_id
+            and kept_days.period_start = twins.period_start
+            and kept_days.period_end != twins.period_end
 
 ),
 
@@ -126,7 +165,7 @@ final as (
         kept.timezone,
         plan_versions.plan_number,
         cast(kept.service_end - kept.service_start as integer) as served_days,
-        cast(kept.period_end - kept.period_start as integer) as cycle_days,
+        kept.cycle_days,
         kept.service_start <= kept.local_today as has_begun,
         plan_versions.effective_from as plan_version,
         kept.period_start,
