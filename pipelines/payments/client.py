@@ -7,10 +7,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from random import SystemRandom
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pipelines.payments.settings import StripeSettings, redact
 
@@ -25,6 +26,9 @@ API_VERSION = "2026-10-28.endive"
 
 PAGE = 100
 _RETRIED = {409, 429, 500, 502, 503, 504}
+_TOTAL_PER_SECOND: Final = {"live": 80, "test": 20}
+_CATCH_UP_SECONDS: Final = 0.2
+"""How far missed turns may be made up for: 20 requests a second are then 25 in any one second at most."""
 
 Json = dict[str, Any]
 
@@ -33,16 +37,20 @@ Json = dict[str, Any]
 class Pace:
     """How fast and how patiently Stripe is asked.
 
-    :param requests_per_second: per endpoint; Stripe allows 25 and more.
+    :param requests_per_second: per endpoint; Stripe allows 25.
+    :param total_per_second: of all endpoints together; Stripe allows 100, of test keys 25. None: by the key.
     :param tries: requests for one call, the first one included.
     :param first_delay_seconds: before the second try; each further delay is twice as long, up to
         ``longest_delay_seconds``, each cut at random by up to half.
     :param lease_seconds: how long an operation belongs to the sender that claimed it.
     :param key_seconds: how long an idempotency key is relied upon; Stripe forgets it after about 24 hours.
-    :param workers: invoices that are sent side by side: what answers slowly must not hold up the pace.
+    :param workers: requests that may wait for an answer: the pace is kept while none takes longer than
+        ``workers / requests_per_second`` seconds.
+    :param workers_per_invoice: how many of them may be for items of one invoice.
     """
 
     requests_per_second: float = 20
+    total_per_second: float | None = None
     tries: int = 5
     first_delay_seconds: float = 0.5
     longest_delay_seconds: float = 8
@@ -51,6 +59,7 @@ class Pace:
     lease_seconds: float = 600
     key_seconds: float = 23 * 3600
     workers: int = 24
+    workers_per_invoice: int = 12
 
     def __post_init__(self) -> None:
         longest = self.tries * (self.connect_seconds + self.read_seconds + self.longest_delay_seconds)
@@ -84,6 +93,7 @@ class UnknownOutcomeError(StripeCallError):
     """Nobody knows whether it was done: a connection that broke, an answer that did not come, 409, 429, 5xx.
 
     :param is_replayed: the answer is one that Stripe kept under the key, and would give again.
+    :param is_locked: nothing was done, since another request is changing the same object.
     """
 
     def __init__(
@@ -93,8 +103,9 @@ class UnknownOutcomeError(StripeCallError):
         request_id: str | None = None,
         *,
         is_replayed: bool = False,
+        is_locked: bool = False,
     ) -> None:
-        self.is_replayed = is_replayed
+        self.is_replayed, self.is_locked = is_replayed, is_locked
         super().__init__(what, status, request_id)
 
     @property
@@ -133,6 +144,8 @@ class StripeApi:
             http_client=http,
         )
         self._turns = _Turns(self.pace.requests_per_second)
+        self._all_turns = _Turns(self.pace.total_per_second or _TOTAL_PER_SECOND[settings.mode])
+        self._one_by_one: dict[str, threading.Lock] = {}
 
     @property
     def is_live(self) -> bool:
@@ -178,15 +191,21 @@ class StripeApi:
 
     def _call(self, method: str, path: str, params: Mapping[str, Any], key: str | None) -> Answer:
         endpoint = f"{method} {'/'.join(path.split('/')[:3])}"
+        subject = str(params.get("invoice", path))
         failures = 0
         while True:
-            self._turns.wait(endpoint)
             try:
-                return self._request(method, path, params, key)
+                with self._one_by_one.get(subject, nullcontext()):
+                    self._turns.wait(endpoint)
+                    self._all_turns.wait()
+                    return self._request(method, path, params, key)
             except UnknownOutcomeError as error:
                 failures += 1
                 if failures >= self.pace.tries or (error.is_replayed and error.has_ended):
                     raise
+                if error.is_locked:
+                    # Stripe changes this object elsewhere, or our own requests are in each other's way.
+                    self._one_by_one.setdefault(subject, threading.Lock())
                 _log.info("%s: %s; trying again", endpoint, error)
                 time.sleep(self.pace.delay(failures))
 
@@ -210,7 +229,8 @@ class StripeApi:
         if status is None or status in _RETRIED or status >= 500:
             headers = {name.lower(): value for name, value in (error.headers or {}).items()}
             is_replayed = headers.get("idempotent-replayed") == "true"
-            return UnknownOutcomeError(what, status, request_id, is_replayed=is_replayed)
+            is_locked = error.code == "lock_timeout"
+            return UnknownOutcomeError(what, status, request_id, is_replayed=is_replayed, is_locked=is_locked)
         return RefusedError(what, status, request_id)
 
 
@@ -221,7 +241,7 @@ def _clean(key: str, record: logging.LogRecord) -> bool:
 
 
 class _Turns:
-    """Gives each endpoint's requests their moments, evenly."""
+    """Gives the requests of each endpoint their moments, evenly; those missed may follow a little closer."""
 
     def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._gap = 1 / per_second
@@ -229,9 +249,10 @@ class _Turns:
         self._next: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def wait(self, endpoint: str) -> None:
+    def wait(self, endpoint: str = "") -> None:
         with self._lock:
-            moment = max(self._clock(), self._next.get(endpoint, 0))
+            now = self._clock()
+            moment = max(now - _CATCH_UP_SECONDS, self._next.get(endpoint, now))
             self._next[endpoint] = moment + self._gap
         if (pause := moment - self._clock()) > 0:
             time.sleep(pause)

@@ -5,7 +5,6 @@ Requests and their answers do not belong here; neither does deciding what follow
 
 import hashlib
 import json
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -34,6 +33,7 @@ from pipelines.payments.bodies import (
     invoice_content,
     item_content,
 )
+from pipelines.payments.commits import Commits
 
 State = Literal["PENDING", "SENDING", "SENT", "FAILED", "NEEDS_REVIEW"]
 
@@ -83,6 +83,11 @@ class Operation:
         values["content"] = json.loads(row["content"])
         values["request"] = None if row["request"] is None else json.loads(row["request"])
         return cls(**values)
+
+    @property
+    def is_open(self) -> bool:
+        """As ``open_ones``."""
+        return self.state in {"PENDING", "SENDING"} or (self.state == "NEEDS_REVIEW" and not self.was_tried)
 
     @property
     def was_tried(self) -> bool:
@@ -184,6 +189,14 @@ def find(ledger: Ledger, *conditions: sa.ColumnElement[bool]) -> list[Operation]
         return [Operation.from_row(row) for row in connection.execute(query).mappings()]
 
 
+def open_ones() -> sa.ColumnElement[bool]:
+    """What sending looks at: waiting, under way with whomever, or held up before any request."""
+    return sa.or_(
+        _row.state.in_(("PENDING", "SENDING")),
+        sa.and_(_row.state == "NEEDS_REVIEW", _row.op_id.is_(None)),
+    )
+
+
 def due(now: datetime) -> sa.ColumnElement[bool]:
     """What may be claimed: waiting, left behind when a lease ran out, or held up before any request."""
     return sa.or_(
@@ -209,8 +222,7 @@ class Claims:
 
     def __init__(self, ledger: Ledger, sender: str, lease: timedelta) -> None:
         self.ledger, self.sender, self.lease = ledger, sender, lease
-        # Threads of one sender queue up here: a database that is busy is asked again and again.
-        self._turns = threading.Lock()
+        self._commits = Commits(ledger)
 
     def take(self, outbox_id: str, attempt: Attempt, now: datetime, *, looks: bool) -> Operation | None:
         """Claim an operation before its request; None if it is no longer to be claimed.
@@ -220,20 +232,22 @@ class Claims:
         :param looks: it is looked for before its key is used; else a first request goes out at once.
         :returns: as it was before the claim, with what is fixed now.
         """
-        with self._turns, self.ledger.writing() as connection:
+        fixed: dict[str, Any] = {}
+
+        def claim(connection: sa.Connection) -> Operation | None:
             found = self._select(connection, _row.outbox_id == outbox_id, due(now))
             if found is None:
                 return None
-            fixed: dict[str, Any] = {}
+            fixed.clear()
             if not found.was_tried:
-                fixed = {
-                    "account": attempt.account,
-                    "op_id": attempt.op_id,
-                    "stripe_customer_id": attempt.stripe_customer_id,
-                    "request": canonical(attempt.request),
-                    "generation": 1,
-                    "key_used_at": None if looks else now,
-                }
+                fixed.update(
+                    account=attempt.account,
+                    op_id=attempt.op_id,
+                    stripe_customer_id=attempt.stripe_customer_id,
+                    request=canonical(attempt.request),
+                    generation=1,
+                    key_used_at=None if looks else now,
+                )
             self._update(
                 connection,
                 _row.outbox_id == outbox_id,
@@ -244,6 +258,11 @@ class Claims:
                 attempt_count=found.attempt_count + 1,
                 **fixed,
             )
+            return found
+
+        found = self._commits.run(claim)
+        if found is None:
+            return None
         named = fixed | ({"request": attempt.request} if fixed else {})
         return Operation(**(vars(found) | named))
 
@@ -311,9 +330,10 @@ class Claims:
 
     def hold_up(self, outbox_id: str, error: str, now: datetime) -> None:
         """Let a person look before any request goes out; it is looked at again with every sending."""
-        with self._turns, self.ledger.writing() as connection:
-            held = (_row.outbox_id == outbox_id, due(now), _row.op_id.is_(None))
-            self._update(connection, sa.and_(*held), now, state="NEEDS_REVIEW", last_error=error)
+        held = sa.and_(_row.outbox_id == outbox_id, due(now), _row.op_id.is_(None))
+        self._commits.run(
+            lambda connection: self._update(connection, held, now, state="NEEDS_REVIEW", last_error=error)
+        )
 
     def _mine(
         self,
@@ -325,11 +345,14 @@ class Claims:
         held = sa.and_(
             _row.outbox_id == operation.outbox_id, _row.state == "SENDING", _row.claimed_by == self.sender
         )
-        with self._turns, self.ledger.writing() as connection:
+
+        def change(connection: sa.Connection) -> None:
             if not self._update(connection, held, now, **values):
                 raise LostClaimError(operation.outbox_id)
             if also is not None:
                 also(connection)
+
+        self._commits.run(change)
 
     @staticmethod
     def _select(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> Operation | None:

@@ -9,7 +9,7 @@ which documents there are, does not belong here.
 import logging
 import threading
 import uuid
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -121,27 +121,16 @@ class Sender:
         """
         outbox.enqueue_missing(self.ledger)
         self.preflight()
-        invoices = _waiting(self.ledger, self.clock(), ("invoice", "item"))
+        invoices = _open_invoices(self.ledger, self.clock())
         notes = self._credit_notes()
-        total = sum(invoices.values()) + len(notes)
-        done = 0
-
-        def count(finished: int) -> None:
-            nonlocal done
-            with self._lock:
-                done += finished
-                on_progress(done, total)
-
-        def send_invoice(invoice_id: str, waiting: int) -> None:
-            self._send_invoice(invoice_id)
-            count(waiting)
-
-        def send_credit_note(note: Operation) -> None:
-            self._send_credit_note(note)
-            count(1)
-
-        self.side_by_side([partial(send_invoice, *invoice) for invoice in invoices.items()])
-        self.side_by_side([partial(send_credit_note, note) for note in notes])
+        count = _Count(sum(invoices.values()) + len(notes), on_progress)
+        # An invoice waits for its items in a thread of its own, so that drafts never keep items waiting.
+        with ThreadPoolExecutor(self.api.pace.workers, thread_name_prefix="stripe-items") as items:
+            self.side_by_side(
+                [partial(self._send_invoice, *invoice, items, count) for invoice in invoices.items()],
+                2 * self.api.pace.workers,
+            )
+        self.side_by_side([partial(self._send_credit_note, note, count) for note in notes])
         return self.report
 
     def settle(self, operation: Operation, target: Target, *, looks: bool = False) -> bool:
@@ -165,7 +154,18 @@ class Sender:
 
     # One invoice
 
-    def _send_invoice(self, invoice_id: str) -> None:
+    def _send_invoice(
+        self, invoice_id: str, open_count: int, pool: ThreadPoolExecutor, count: "_Count"
+    ) -> None:
+        draft, items = self._prepare_invoice(invoice_id)
+        count.add(open_count - len(items))
+        send = partial(self._send_items, draft, items, count)
+        lanes = [pool.submit(send) for _ in range(min(len(items), self.api.pace.workers_per_invoice))]
+        for lane in lanes:
+            lane.result()
+
+    def _prepare_invoice(self, invoice_id: str) -> tuple[Operation, deque[Operation]]:
+        """Bring the draft to Stripe; with it, the items that go onto it now: none if it is not there."""
         operations = outbox.find(
             self.ledger, _row.invoice_id == invoice_id, _row.kind.in_(("invoice", "item"))
         )
@@ -176,20 +176,26 @@ class Sender:
             missing = f"customer {draft.customer_id} has no stripe_customer_id; give it in customers.csv"
             for operation in operations:
                 self._hold_up(operation, missing)
-            return
+            return draft, deque()
         if self._has_obstacle([draft, *items]):
-            return
+            return draft, deque()
         if draft.state != "SENT":
             # A ledger restored from a backup does not know what it sent: drafts are always looked for.
             if not self.settle(draft, Target(customer), looks=True):
-                return
+                return draft, deque()
             [draft] = outbox.find(self.ledger, _row.outbox_id == draft.outbox_id)
-        target = Target(customer, cast(str, draft.stripe_id))
-        for item in items:
-            if self._stopped.is_set():
+        return draft, deque(item for item in items if item.is_open)
+
+    def _send_items(self, draft: Operation, waiting: deque[Operation], count: "_Count") -> None:
+        """Send items of an invoice until none is left; several threads share them, in their order."""
+        target = Target(cast(str, self._customer(draft)), cast(str, draft.stripe_id))
+        while not self._stopped.is_set():
+            try:
+                item = waiting.popleft()
+            except IndexError:
                 return
-            if item.state in {"PENDING", "SENDING"} or (item.state == "NEEDS_REVIEW" and not item.was_tried):
-                self.settle(item, target, looks=bool(draft.was_adopted))
+            self.settle(item, target, looks=bool(draft.was_adopted))
+            count.add(1)
 
     def _customer(self, draft: Operation) -> str | None:
         """Stripe's id of an invoice's customer: the one first used, unless Stripe refused it."""
@@ -224,7 +230,11 @@ class Sender:
             self.ledger, _row.kind == "credit_note", outbox.due(self.clock()), _row.invoice_id.in_(ready)
         )
 
-    def _send_credit_note(self, operation: Operation) -> None:
+    def _send_credit_note(self, operation: Operation, count: "_Count") -> None:
+        self._settle_credit_note(operation)
+        count.add(1)
+
+    def _settle_credit_note(self, operation: Operation) -> None:
         if reason := obstacle(operation.kind, operation.content):
             self._hold_up(operation, reason)
             return
@@ -382,9 +392,10 @@ class Sender:
         with self._lock:
             self.report.troubles.append((state, subject_id, reason))
 
-    def side_by_side(self, tasks: Sequence[Callable[[], object]]) -> None:
+    def side_by_side(self, tasks: Sequence[Callable[[], object]], workers: int | None = None) -> None:
         """Run tasks in a few threads; the first that raises ends the run, after those under way.
 
+        :param workers: None: as many as the pace names.
         :raises ConfigurationError: the key does not serve.
         """
 
@@ -392,7 +403,7 @@ class Sender:
             if not self._stopped.is_set():
                 task()
 
-        with ThreadPoolExecutor(self.api.pace.workers, thread_name_prefix="stripe") as pool:
+        with ThreadPoolExecutor(workers or self.api.pace.workers, thread_name_prefix="stripe") as pool:
             futures = [pool.submit(run, task) for task in tasks]
             try:
                 wait(futures, return_when=FIRST_EXCEPTION)
@@ -406,6 +417,20 @@ class Sender:
                 self._stopped.set()
                 pool.shutdown(cancel_futures=True)
         self._stopped.clear()
+
+
+class _Count:
+    """Operations that are done with, of all that were open; may be shared by threads."""
+
+    def __init__(self, total: int, tell: OnProgress) -> None:
+        self._done, self._total, self._tell = 0, total, tell
+        self._lock = threading.Lock()
+        tell(0, total)
+
+    def add(self, count: int) -> None:
+        with self._lock:
+            self._done += count
+            self._tell(self._done, self._total)
 
 
 class _ManyFoundError(Exception):
@@ -436,12 +461,13 @@ def no_access(error: NoAccessError) -> ConfigurationError:
     )
 
 
-def _waiting(ledger: Ledger, now: datetime, kinds: Sequence[str]) -> dict[str, int]:
-    """Invoices with something due, in the order in which they were issued, and how much is due of each."""
+def _open_invoices(ledger: Ledger, now: datetime) -> dict[str, int]:
+    """Invoices with something due, in the order in which they were issued, and how much is open of each."""
     query = (
         sa.select(_row.invoice_id, sa.func.count())
-        .where(_row.kind.in_(kinds), outbox.due(now))
+        .where(_row.kind.in_(("invoice", "item")), outbox.open_ones())
         .group_by(_row.closing_number, _row.invoice_id)
+        .having(sa.func.count().filter(outbox.due(now)) > 0)
         .order_by(_row.closing_number, _row.invoice_id)
     )
     with ledger.reading() as connection:

@@ -72,6 +72,8 @@ class FakeStripe:
     requests: list[tuple[str, str]] = field(default_factory=list)
     moments: list[tuple[float, str]] = field(default_factory=list)
     minimum_charge: int = 50
+    is_locking: bool = False
+    """Whether an invoice takes one request at a time and refuses others meanwhile, as Stripe may."""
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
@@ -79,6 +81,8 @@ class FakeStripe:
         self._numbers = count(1)
         self._now = count(int(time.time()))
         self._closing = threading.Event()
+        self._busy: set[str] = set()
+        self.refused_for_locks = 0
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -139,7 +143,12 @@ class FakeStripe:
 
     def _serve(self, handler: BaseHTTPRequestHandler, method: str) -> None:
         parts = urlsplit(handler.path)
-        form = handler.rfile.read(int(handler.headers.get("Content-Length") or 0)).decode()
+        length = int(handler.headers.get("Content-Length") or 0)
+        form = handler.rfile.read(length).decode()
+        if len(form.encode()) < length:
+            # Whoever sent it died in the middle of it.
+            handler.close_connection = True
+            return
         with self._lock:
             self.requests.append((method, parts.path))
             self.moments.append((time.monotonic(), f"{method} {'/'.join(parts.path.split('/')[:3])}"))
@@ -149,6 +158,12 @@ class FakeStripe:
             if method == "POST" and not handler.headers.get("Idempotency-Key"):
                 self.violations.append(f"{method} {parts.path} has no idempotency key")
             fault = self._fault(method, parts.path)
+            subject = decode(form).get("invoice", "") if self.is_locking else ""
+            is_locked = subject in self._busy
+            if is_locked:
+                self.refused_for_locks += 1
+            elif subject:
+                self._busy.add(subject)
         time.sleep(self.answer_seconds)
         kind = fault.kind if fault else ""
         if kind in {"drop_before", "hang_before"}:
@@ -161,6 +176,8 @@ class FakeStripe:
                 401,
                 _error("Invalid API Key provided: " + handler.headers.get("Authorization", "")),
             )
+        elif is_locked:
+            status, body = 429, _error("This object is in use by another request.", code="lock_timeout")
         elif kind in {"429", "409", "503"}:
             status, body = (
                 int(kind),
@@ -168,6 +185,9 @@ class FakeStripe:
             )
         else:
             status, body, headers = self._answer(handler, method, parts.path, parts.query, form, fault)
+        if subject and not is_locked:
+            with self._lock:
+                self._busy.discard(subject)
         if kind in {"drop_after", "hang_after"}:
             self._break(handler, kind)
             return
@@ -451,5 +471,5 @@ class FakeStripe:
         return {"object": "list", "url": url, "data": found[:limit], "has_more": len(found) > limit}
 
 
-def _error(message: str, kind: str = "invalid_request_error") -> Json:
-    return {"error": {"type": kind, "message": message}}
+def _error(message: str, kind: str = "invalid_request_error", code: str | None = None) -> Json:
+    return {"error": {"type": kind, "message": message} | ({"code": code} if code else {})}

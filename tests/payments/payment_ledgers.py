@@ -1,17 +1,14 @@
 """Ledgers with issued documents, and senders over them. Tests do not belong here."""
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
+import dying_sender
 import sqlalchemy as sa
 from fake_stripe import KEY, FakeStripe
+from warm_processes import Warm
 
 from pipelines.home import Home
 from pipelines.ledger import Ledger
@@ -24,10 +21,10 @@ from pipelines.payments.settings import StripeSettings
 
 ISSUED_AT = datetime.now(UTC).replace(microsecond=0)
 MARCH = {"period_start": date(2026, 3, 1), "period_end": date(2026, 4, 1)}
-ROOT = Path(__file__).parents[2]
 
 FAST = {
     "requests_per_second": 2000,
+    "total_per_second": 4000,
     "tries": 4,
     "first_delay_seconds": 0.01,
     "longest_delay_seconds": 0.02,
@@ -190,86 +187,35 @@ def end_leases(ledger: Ledger) -> None:
 def assert_once(ledger: Ledger, fake: FakeStripe) -> None:
     """No line twice, none lost, sums equal, and nothing that Stripe's description does not know."""
     assert not fake.violations
+    unsent = [
+        (row["subject_id"], row["state"], row["last_error"]) for row in rows(ledger) if row["state"] != "SENT"
+    ]
+    assert not unsent, unsent
     expected = {row["subject_id"]: row["amount_minor"] for row in rows(ledger) if row["kind"] == "item"}
-    assert fake.items_of_lines() == dict.fromkeys(expected, 1)
+    lines = fake.items_of_lines()
+    assert lines == dict.fromkeys(expected, 1), lines
     assert {item["metadata"]["invoice_line_id"]: item["amount"] for item in fake.items.values()} == expected
     drafts = {row["stripe_id"]: row["amount_minor"] for row in rows(ledger) if row["kind"] == "invoice"}
     assert {invoice["id"]: invoice["total"] for invoice in fake.invoices.values()} == drafts
-    assert states(ledger) == {"SENT"}
 
 
-# What a sender in a process of its own does. The first argument is the home, the second a JSON of the rest.
-_PROGRAM = """
-import json, os, signal, sys, threading
-sys.path[:0] = [os.environ["TESTS"], os.environ["TESTS"] + "/payments"]
-from pathlib import Path
-from payment_ledgers import FAST
-from pipelines.home import Home
-from pipelines.ledger import open_ledger
-from pipelines.payments.client import Pace, StripeApi
-from pipelines.payments.outbox import Claims
-from pipelines.payments.sender import Sender
-from pipelines.payments.settings import load_stripe_settings
+def start_sender(home: Home, fake: FakeStripe, ledger_url: str = "", **given: Any) -> Warm:
+    """A sender in a process of its own, which kills itself where it is told to.
 
-given = json.loads(sys.argv[2])
-die = lambda: os.kill(os.getpid(), signal.SIGKILL)
-left, lock = [given.get("after", 1)], threading.Lock()
-
-def dying(function, when, before=False):
-    def wrapped(self, *arguments, **named):
-        fits = when(*arguments)
-        with lock:  # of several workers one has the last turn
-            left[0] -= fits
-            is_last = fits and left[0] == 0
-        if is_last and before:
-            die()
-        result = function(self, *arguments, **named)
-        if is_last:
-            die()
-        return result
-    return wrapped
-
-is_kind = lambda kind: lambda operation, *_: operation.kind == kind
-is_path = lambda path: lambda asked, *_: asked == path
-stage = given.get("stage")
-if stage == "claim":
-    StripeApi.post = dying(StripeApi.post, is_path(given["path"]), before=True)
-if stage == "post":
-    StripeApi.post = dying(StripeApi.post, is_path(given["path"]))
-if stage == "sent":
-    Claims.sent = dying(Claims.sent, is_kind(given["kind"]))
-with open_ledger(Home(Path(sys.argv[1]))) as ledger:
-    api = StripeApi(load_stripe_settings(), Pace(**{**FAST, **given.get("pace", {})}))
-    report = Sender(ledger, api, given["customers"]).send()
-    print(json.dumps([dict(report.counts), report.troubles]))
-"""
-
-
-def start_sender(home: Home, fake: FakeStripe, ledger_url: str = "", **given: Any) -> "subprocess.Popen[str]":
-    """A sender in a process of its own, which kills itself where it is told to."""
+    :param given: as ``dying_sender.send`` says, and ``pace``.
+    """
     environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("METERHOUSE_", "STRIPE_"))
-    }
-    environment |= {
         "STRIPE_API_KEY": fake.key,
         "METERHOUSE_STRIPE_API_BASE": fake.url,
         "METERHOUSE_LEDGER_URL": ledger_url,
-        "TESTS": str(ROOT / "tests"),
-        "PYTHONPATH": str(ROOT),
     }
-    arguments = json.dumps({"customers": customers_of(fake), **given})
-    return subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM, str(home.root), arguments],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    pace = FAST | given.pop("pace", {})
+    arguments = (str(home.root), customers_of(fake), pace, given)
+    return Warm(dying_sender.send, *arguments, environment=environment)
 
 
 def run_sender(home: Home, fake: FakeStripe, ledger_url: str = "", **given: Any) -> int:
     """What the sender's process ended with; -9: it was killed."""
-    process = start_sender(home, fake, ledger_url, **given)
-    output, errors = process.communicate(timeout=60)
-    assert process.returncode in {0, -9}, output + errors
-    return process.returncode
+    ended = start_sender(home, fake, ledger_url, **given).end()
+    assert ended.returncode in {0, -9}, ended
+    return ended.returncode

@@ -40,16 +40,9 @@ def request_faults(method: str, path: str, query: str, form: str) -> list[str]:
     found = _operation(method, path)
     if found is None:
         return [f"{method} {path} does not exist"]
-    operation = found[1]
-    parameters = {one["name"]: one for one in operation.get("parameters", []) if one["in"] == "query"}
-    closed_query = {
-        "type": "object",
-        "properties": {name: one.get("schema", {}) for name, one in parameters.items()},
-        "required": [name for name, one in parameters.items() if one.get("required")],
-    }
-    body = operation.get("requestBody", {}).get("content", {}).get(_FORM, {}).get("schema", {})
-    faults = _form_faults(query, closed_query)
-    return [f"{method} {path}: {fault}" for fault in faults + _form_faults(form, body)]
+    query_schema, form_schema = _request_schemas(method, found[0])
+    faults = _form_faults(query, query_schema) + _form_faults(form, form_schema)
+    return [f"{method} {path}: {fault}" for fault in faults]
 
 
 def answer_faults(method: str, path: str, status: int, answer: object) -> list[str]:
@@ -93,7 +86,7 @@ def typed(value: Any, schema: Mapping[str, Any]) -> Any:
     """Texts of a form as the types that the schema names, where they can be read as such."""
     for choice in schema.get("anyOf", ()):
         read = typed(value, choice)
-        if not _faults(_validator(_converted(choice, is_closed=True)), read):
+        if not _faults(_closed_validator(_Known(choice)), read):
             return read
     kind = schema.get("type")
     if kind == "integer" and isinstance(value, str) and re.fullmatch(r"-?[0-9]+", value):
@@ -110,15 +103,35 @@ def typed(value: Any, schema: Mapping[str, Any]) -> Any:
 
 
 def _form_faults(form: str, schema: Mapping[str, Any]) -> list[str]:
-    return _faults(_validator(_converted(schema, is_closed=True)), typed(decode(form), schema))
+    return _faults(_closed_validator(_Known(schema)), typed(decode(form), schema))
+
+
+@cache
+def _request_schemas(method: str, template: str) -> tuple[Json, Json]:
+    """What a request may say in its address and in its body."""
+    operation = description()["paths"][template][method.lower()]
+    parameters = {one["name"]: one for one in operation.get("parameters", []) if one["in"] == "query"}
+    closed_query = {
+        "type": "object",
+        "properties": {name: one.get("schema", {}) for name, one in parameters.items()},
+        "required": [name for name, one in parameters.items() if one.get("required")],
+    }
+    return closed_query, operation.get("requestBody", {}).get("content", {}).get(_FORM, {}).get("schema", {})
 
 
 def _operation(method: str, path: str) -> tuple[str, Json] | None:
-    for template, operations in description()["paths"].items():
-        pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template))
-        if method.lower() in operations and re.fullmatch(pattern, path) and not _is_shadowed(template, path):
+    for template, pattern, operations in _patterns():
+        if method.lower() in operations and pattern.fullmatch(path) and not _is_shadowed(template, path):
             return template, operations[method.lower()]
     return None
+
+
+@cache
+def _patterns() -> list[tuple[str, re.Pattern[str], Json]]:
+    return [
+        (template, re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template))), operations)
+        for template, operations in description()["paths"].items()
+    ]
 
 
 def _is_shadowed(template: str, path: str) -> bool:
@@ -132,19 +145,35 @@ def _answer_validator(method: str, template: str, code: str) -> Draft202012Valid
     return _validator(_converted(responses[code]["content"]["application/json"]["schema"], is_closed=False))
 
 
+class _Known:
+    """A schema of the description, which never changes, as a key."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self.schema = schema
+
+    def __hash__(self) -> int:
+        return id(self.schema)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Known) and other.schema is self.schema
+
+
+@cache
+def _closed_validator(known: _Known) -> Draft202012Validator:
+    return _validator(_converted(known.schema, is_closed=True))
+
+
 def _validator(schema: Mapping[str, Any]) -> Draft202012Validator:
     return Draft202012Validator(schema, registry=_registry())
 
 
 @cache
 def _registry() -> Registry:
-    return Registry(retrieve=_component)
-
-
-@cache
-def _component(uri: str) -> Resource:
-    schema = description()["components"]["schemas"][uri.removeprefix("stripe:")]
-    return Resource.from_contents(_converted(schema, is_closed=False), default_specification=DRAFT202012)
+    schemas = description()["components"]["schemas"].items()
+    resources = [(f"stripe:{name}", _converted(schema, is_closed=False)) for name, schema in schemas]
+    described = [(uri, Resource(contents, DRAFT202012)) for uri, contents in resources]
+    # Registries do not change; one that has not read everything would read it for every answer again.
+    return Registry().with_resources(described).crawl()
 
 
 def _converted(schema: Any, *, is_closed: bool) -> Any:

@@ -83,8 +83,8 @@ def test_senders_that_die_and_senders_at_once(home, ledger, ledger_url, fake):
     end_leases(ledger)
     processes = [start_sender(home, fake, ledger_url) for _ in range(2)]
     for process in processes:
-        output, errors = process.communicate(timeout=60)
-        assert process.returncode == 0, output + errors
+        ended = process.end()
+        assert ended.returncode == 0, ended
     assert_once(ledger, fake)
     finalize(ledger, sender_of(ledger, fake))
     assert reconcile(ledger, sender_of(ledger, fake)).is_clean

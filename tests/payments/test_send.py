@@ -1,6 +1,9 @@
 """Sending exactly once: every fault that was thought of, and after each no line twice, none lost, sums equal."""
 
 import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -26,6 +29,8 @@ from payment_ledgers import (
 from pipelines.errors import ConfigurationError
 from pipelines.ledger import LedgerError
 from pipelines.ledger.payments_schema import stripe_outbox
+from pipelines.payments.commits import Commits
+from pipelines.payments.outbox import LostClaimError
 from pipelines.payments.sender import Sender, utc_now
 
 empty_home, home, ledger, fake = (
@@ -121,7 +126,8 @@ def test_a_killed_sender_leaves_nothing_twice_and_nothing_lost(home, ledger, fak
     issue_invoices(ledger, {"c-1": [1000, 250, 7]})
     path = INVOICES if kind == "invoice" else ITEMS
     after = 1 if kind == "invoice" else 2
-    assert run_sender(home, fake, stage=stage, kind=kind, path=path, after=after) == -9
+    one_by_one = {"workers_per_invoice": 1}
+    assert run_sender(home, fake, stage=stage, kind=kind, path=path, after=after, pace=one_by_one) == -9
     end_leases(ledger)
     sender = sender_of(ledger, fake)
     if passes == "after a day":
@@ -141,11 +147,10 @@ def test_senders_killed_at_any_moment(home, ledger, fake):
     for _ in range(6):
         process = start_sender(home, fake)
         before = len(fake.requests)
-        while len(fake.requests) < before + 40 and process.poll() is None:
-            pass
+        while len(fake.requests) < before + 40 and process.is_running:
+            time.sleep(0.001)
         process.kill()
-        kills += process.wait() == -9
-        process.communicate()
+        kills += process.end().returncode == -9
         end_leases(ledger)
     assert kills >= 3
     send(ledger, fake)
@@ -168,8 +173,8 @@ def test_senders_that_run_at_once_share_the_work(home, ledger, fake, count):
     fake.answer_seconds = 0.005
     processes = [start_sender(home, fake) for _ in range(count)]
     for process in processes:
-        output, errors = process.communicate(timeout=60)
-        assert process.returncode == 0, output + errors
+        ended = process.end()
+        assert ended.returncode == 0, ended
     send(ledger, fake)
     assert_once(ledger, fake)
 
@@ -344,13 +349,88 @@ def test_secrets_are_nowhere(home, ledger, fake, caplog):
         assert not file.is_file() or KEY.encode() not in file.read_bytes()
 
 
+def most_in_a_second(moments):
+    """The most of them that lie within one second."""
+    at = sorted(moments)
+    return max(sum(start <= moment < start + 1 for moment in at) for start in at)
+
+
 def test_requests_keep_to_their_pace(ledger, fake):
-    issue_invoices(ledger, {f"c-{number}": [1, 2, 3, 4] for number in range(1, 6)})
-    send(ledger, fake, requests_per_second=40)
-    at = sorted(moment for moment, endpoint in fake.moments if endpoint == "POST /v1/invoiceitems")
-    assert len(at) == 20
-    assert at[-1] - at[0] >= 19 / 40 * 0.9
+    """By endpoint and in all; at 20 a second what was missed may be made up for, up to Stripe's 25."""
+    issue_invoices(ledger, {f"c-{number}": [1, 2, 3, 4] for number in range(1, 16)})
+    send(ledger, fake, requests_per_second=20, total_per_second=25)
+    by_endpoint = {}
+    for moment, endpoint in fake.moments:
+        by_endpoint.setdefault(endpoint, []).append(moment)
+    # One more on either side: the moments are those of the server.
+    assert {name: count for name, at in by_endpoint.items() if (count := most_in_a_second(at)) > 26} == {}
+    assert most_in_a_second([moment for moment, _ in fake.moments]) <= 32
     assert_once(ledger, fake)
+
+
+@pytest.mark.parametrize("shape", [{"invoices": 45, "lines": 2}, {"invoices": 1, "lines": 90}])
+def test_the_rate_limit_alone_bounds_sending(ledger, fake, shape):
+    """Answers take 300 ms: one after the other the 90 items alone take 27 s, at 30 a second 3 s."""
+    fake.customers |= {f"cus_c-{number}": 0 for number in range(1, 46)}
+    issue_invoices(
+        ledger, {f"c-{number}": [7] * shape["lines"] for number in range(1, shape["invoices"] + 1)}
+    )
+    fake.answer_seconds = 0.3
+    started = time.monotonic()
+    send(ledger, fake, requests_per_second=30, workers=24)
+    # Far from both, since the server and its judge share the machine with the sender.
+    assert time.monotonic() - started < 12
+    assert_once(ledger, fake)
+
+
+def test_an_invoice_that_stripe_locks_gets_its_items_one_by_one(ledger, fake):
+    issue_invoices(ledger, {"c-1": [7] * 30, "c-2": [9]})
+    fake.is_locking, fake.answer_seconds = True, 0.01
+    assert not send(ledger, fake, tries=6).troubles
+    assert 0 < fake.refused_for_locks < 30
+    assert_once(ledger, fake)
+
+
+def test_a_sender_killed_while_items_of_an_invoice_go_side_by_side(home, ledger, fake):
+    issue_invoices(ledger, {"c-1": list(range(1, 25))})
+    fake.answer_seconds = 0.02
+    pace = {"workers": 8}
+    assert run_sender(home, fake, stage="post", path=ITEMS, after=5, pace=pace) == -9
+    end_leases(ledger)
+    assert send(ledger, fake).counts["adopted"] >= 1
+    assert_once(ledger, fake)
+
+
+def test_what_threads_write_together_is_kept_or_refused_each_by_itself(ledger):
+    """One change of a group fails: it alone is rolled back, and it alone hears of it."""
+    issue_invoices(ledger, {"c-1": [1, 2, 3, 4, 5, 6, 7, 8]})
+    commits, barrier = Commits(ledger), threading.Barrier(8)
+    refused = "line_1_3"
+
+    def write(subject):
+        def change(connection):
+            update = sa.update(stripe_outbox).where(stripe_outbox.c.subject_id == subject)
+            connection.execute(update.values(last_error="written"))
+            if subject == refused:
+                raise LostClaimError(subject)
+            return subject
+
+        barrier.wait()
+        try:
+            return commits.run(change)
+        except LostClaimError:
+            return "lost"
+
+    subjects = [f"line_1_{number}" for number in range(1, 9)]
+    with ThreadPoolExecutor(8) as pool:
+        with ledger.writing():
+            running = pool.map(write, subjects)
+            # While this transaction holds the ledger, the first waits for it and the others for the first.
+            time.sleep(0.2)
+        found = list(running)
+    assert found == [subject if subject != refused else "lost" for subject in subjects]
+    written = {row["subject_id"] for row in rows(ledger) if row["last_error"] == "written"}
+    assert written == set(subjects) - {refused}
 
 
 # Credit notes

@@ -1,12 +1,13 @@
 """The commands as a person runs them: what they refuse before any request, what they show, and their exit codes."""
 
-import subprocess
-import sys
+import shutil
+import time
 
 import payment_fixtures
 import pytest
 from fake_stripe import KEY
 from payment_ledgers import issue_invoices
+from warm_processes import Ended, Warm, command
 
 from pipelines.errors import ConfigurationError
 from pipelines.home import Home
@@ -71,10 +72,16 @@ def test_whatever_looks_like_a_secret_is_taken_out():
     assert redact(text, "my word") == "Invalid API Key provided: ***, ***; ***"
 
 
-@pytest.fixture
-def product_home(home, cli):
+@pytest.fixture(scope="module")
+def one_product_home(tmp_path_factory):
     """A home of a product whose customers c-1 and c-2 have issued invoices; c-2 is not known to Stripe."""
-    assert cli("init", "--product", "coachos", "--home", home.root).returncode == 0
+    home = Home(tmp_path_factory.mktemp("product") / "home")
+    assert (
+        Warm(command, "init", "--product", "coachos", "--home", str(home.root), environment={})
+        .end()
+        .returncode
+        == 0
+    )
     file = home.accounts / "customers.csv"
     head, *_ = file.read_text().splitlines()
     names = head.split(",")
@@ -95,28 +102,18 @@ def product_home(home, cli):
     return home
 
 
-def run(home: Home, fake, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    import os
+@pytest.fixture
+def product_home(one_product_home, tmp_path):
+    return Home(shutil.copytree(one_product_home.root, tmp_path / "product"))
 
-    clean = {
-        name: value for name, value in os.environ.items() if not name.startswith(("METERHOUSE_", "STRIPE_"))
-    }
-    given = {"METERHOUSE_STRIPE_API_BASE": fake.url} | environment
-    return subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from pipelines.cli import main; main()",
-            *arguments,
-            "--home",
-            str(home.root),
-        ],
-        env={**clean, **given, "COLUMNS": "200", "TERM": "dumb"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+
+def start(home: Home, fake, *arguments: str, **environment: str) -> Warm:
+    given = {"METERHOUSE_STRIPE_API_BASE": fake.url, "COLUMNS": "200", "TERM": "dumb"} | environment
+    return Warm(command, *arguments, "--home", str(home.root), environment=given)
+
+
+def run(home: Home, fake, *arguments: str, **environment: str) -> Ended:
+    return start(home, fake, *arguments, **environment).end()
 
 
 def test_a_month_end(product_home, fake):
@@ -164,25 +161,14 @@ def test_what_needs_a_secret_says_so(product_home, fake, command):
 def test_one_command_talks_to_stripe_at_a_time(product_home, fake):
     said: list[str] = []
     with commands.alone(product_home, said.append):
-        sender = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                "from pipelines.cli import main; main()",
-                "send",
-                "--home",
-                str(product_home.root),
-            ],
-            env={"STRIPE_API_KEY": KEY, "METERHOUSE_STRIPE_API_BASE": fake.url, "PATH": ""},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        with pytest.raises(subprocess.TimeoutExpired):
-            sender.wait(5)
+        sender = start(product_home, fake, "send", STRIPE_API_KEY=KEY)
+        while not sender.said:
+            assert sender.is_running
+            time.sleep(0.01)
         assert not fake.requests
-    assert sender.wait(30) == 0
-    assert "Waiting for it to end" in sender.communicate()[1]
+    ended = sender.end()
+    assert ended.returncode == 0
+    assert "Waiting for it to end" in ended.stderr
     assert len(fake.items) == 2
 
 
