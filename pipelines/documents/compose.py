@@ -130,7 +130,7 @@ class Document:
     file_name: str = field(default="", compare=False)
 
 
-def compose_invoice(invoice: Invoice, issuer: Issuer) -> Document:
+def compose_invoice(invoice: Invoice) -> Document:
     """The document of an invoice; one that is not issued says so wherever a reader may look first."""
     head = invoice.head
     is_draft = head.number is None
@@ -144,7 +144,7 @@ def compose_invoice(invoice: Invoice, issuer: Issuer) -> Document:
         is_draft=is_draft,
         notice=_NOTICES.get(head.status),
         date=_date(head.issued_on),
-        issuer=_issuer(issuer),
+        issuer=_issuer(invoice.issuer),
         customer=_customer(head, "Billed to"),
         currency=head.currency,
         facts=(
@@ -158,17 +158,17 @@ def compose_invoice(invoice: Invoice, issuer: Issuer) -> Document:
         lines_title="Charges",
         groups=(*_charge_groups(own, head), *_correction_groups(corrections, head)),
         totals=_invoice_totals(invoice),
-        payment=() if is_draft or head.status in _SETTLED else issuer.payment_instructions,
+        payment=() if is_draft or head.status in _SETTLED else invoice.issuer.payment_instructions,
         usage_title=f"Usage {_period(head.period_start, head.period_end)}",
         usage=tuple(_usage(item, with_plan=_has_several(invoice.usage)) for item in invoice.usage),
         usage_note=_usage_note(invoice),
-        closing_note=issuer.note,
-        footer=_footer(issuer, head),
+        closing_note=invoice.issuer.note,
+        footer=_footer(invoice.issuer, head),
         file_name=f"DRAFT-{head.document_id}" if is_draft else number,
     )
 
 
-def compose_credit_note(note: CreditNote, issuer: Issuer) -> Document:
+def compose_credit_note(note: CreditNote) -> Document:
     """The document of a credit note: amounts are what is credited, positive."""
     head = note.head
     number = head.number or head.document_id
@@ -179,7 +179,7 @@ def compose_credit_note(note: CreditNote, issuer: Issuer) -> Document:
         is_draft=False,
         notice=None,
         date=_date(head.issued_on),
-        issuer=_issuer(issuer),
+        issuer=_issuer(note.issuer),
         customer=_customer(head, "Credited to"),
         currency=head.currency,
         facts=(
@@ -192,8 +192,8 @@ def compose_credit_note(note: CreditNote, issuer: Issuer) -> Document:
         lines_title="Credited lines",
         groups=(Group(None, None, tuple(_line(line, head) for line in note.lines)),),
         totals=(Total("Total credited", _amount(head.total_minor, head), is_strong=True),),
-        closing_note=issuer.note,
-        footer=_footer(issuer, head),
+        closing_note=note.issuer.note,
+        footer=_footer(note.issuer, head),
         file_name=number,
     )
 

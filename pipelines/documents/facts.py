@@ -52,6 +52,7 @@ class Head:
     issued_on: date | None
     due_on: date | None
     content_hash: str | None
+    closing_number: int | None
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ class CreditNote:
     """A credit note: what it says, and the invoice that it credits."""
 
     head: Head
+    issuer: Issuer
     invoice_number: str
     reason: str | None
     lines: tuple[Line, ...] = ()
@@ -127,6 +129,7 @@ class Invoice:
     """An invoice with everything that its document shows."""
 
     head: Head
+    issuer: Issuer
     totals: Totals
     lines: tuple[Line, ...] = ()
     usage: tuple[Usage, ...] = ()
@@ -135,9 +138,8 @@ class Invoice:
 
 @dataclass
 class Published:
-    """The documents asked for, and who issues them."""
+    """The documents asked for."""
 
-    issuer: Issuer
     invoices: list[Invoice] = field(default_factory=list)
     credit_notes: list[CreditNote] = field(default_factory=list)
 
@@ -146,13 +148,16 @@ _HEADS = """
     create temp table heads as
     select
         invoices.invoice_id as document_id, invoices.invoice_number as number, invoices.customer_id,
-        coalesce(invoices.customer_name, customers.name) as customer_name,
-        coalesce(invoices.customer_email, customers.email) as customer_email,
+        case when invoices.closing_number is null then customers.name else invoices.customer_name end
+            as customer_name,
+        case when invoices.closing_number is null then customers.email else invoices.customer_email end
+            as customer_email,
         invoices.currency, invoices.status, invoices.total_minor, invoices.period_start, invoices.period_end,
         cast(timezone(coalesce(invoices.timezone, 'UTC'), invoices.issued_at) as date) as issued_on,
-        issued_on + cast((select payment_terms_days from issuer) as integer) as due_on,
-        invoices.content_hash
+        issued_on + cast(issuer.payment_terms_days as integer) as due_on,
+        invoices.content_hash, invoices.closing_number
     from invoices
+    left join issuer on invoices.closing_number is not distinct from issuer.closing_number
     left join customers on invoices.customer_id = customers.customer_id
     where {condition}
 """
@@ -160,22 +165,20 @@ _CREDIT_HEADS = """
     create temp table credit_heads as
     select
         notes.credit_note_id as document_id, notes.credit_note_number as number, notes.customer_id,
-        coalesce(invoices.customer_name, customers.name) as customer_name,
-        coalesce(invoices.customer_email, customers.email) as customer_email,
+        invoices.customer_name, invoices.customer_email,
         notes.currency, 'issued' as status, notes.amount_minor as total_minor,
         invoices.period_start, invoices.period_end,
         cast(timezone(coalesce(invoices.timezone, 'UTC'), notes.issued_at) as date) as issued_on,
-        cast(null as date) as due_on, notes.content_hash,
+        cast(null as date) as due_on, notes.content_hash, notes.closing_number,
         invoices.invoice_number, notes.reason, notes.invoice_id,
         {condition} as is_wanted
     from credit_notes as notes
     inner join invoices on notes.invoice_id = invoices.invoice_id
-    left join customers on notes.customer_id = customers.customer_id
     where {condition} or notes.invoice_id in (select document_id from heads)
 """
 _HEAD_COLUMNS = (
     "document_id, number, customer_id, customer_name, customer_email, currency, status, total_minor,"
-    " period_start, period_end, issued_on, due_on, content_hash"
+    " period_start, period_end, issued_on, due_on, content_hash, closing_number"
 )
 _TOTALS = """
     with lines as (
@@ -371,21 +374,24 @@ def _read(
     totals = {row[0]: Totals(*row[1:]) for row in _rows(connection, _TOTALS)}
     lines = _by_document(Line(*row) for row in _rows(connection, _LINES))
     usage = _by_document(Usage(*row) for row in _rows(connection, _USAGE))
+    issuers = _issuers(connection)
     credit_lines = _by_document(Line(*row) for row in _rows(connection, _CREDIT_LINES))
     credits: dict[str, list[CreditNote]] = {}
     wanted = []
     columns = f"invoice_id, is_wanted, invoice_number, reason, {_HEAD_COLUMNS}"
     query = f"select {columns} from credit_heads order by number"
-    for invoice_id, is_wanted, invoice_number, reason, *head in _rows(connection, query):
-        note = CreditNote(Head(*head), invoice_number, reason, tuple(credit_lines.get(head[0], ())))
+    for invoice_id, is_wanted, invoice_number, reason, *told in _rows(connection, query):
+        head = Head(*told)
+        lines_of_note = tuple(credit_lines.get(head.document_id, ()))
+        note = CreditNote(head, issuers[head.closing_number], invoice_number, reason, lines_of_note)
         credits.setdefault(invoice_id, []).append(note)
         if is_wanted:
             wanted.append(note)
     return Published(
-        issuer=_issuer(connection),
         invoices=[
             Invoice(
                 head,
+                issuers[head.closing_number],
                 totals[head.document_id],
                 tuple(lines.get(head.document_id, ())),
                 tuple(usage.get(head.document_id, ())),
@@ -397,14 +403,17 @@ def _read(
     )
 
 
-def _issuer(connection: duckdb.DuckDBPyConnection) -> Issuer:
-    [row] = _rows(
+def _issuers(connection: duckdb.DuckDBPyConnection) -> dict[int | None, Issuer]:
+    """Issuers by closing; None: of what is not issued yet."""
+    rows = _rows(
         connection,
-        "select name, address, tax_id, email, website, payment_terms_days, payment_instructions, note"
-        " from issuer",
+        "select closing_number, name, address, tax_id, email, website, payment_terms_days,"
+        " payment_instructions, note from issuer",
     )
-    name, address, tax_id, email, website, days, instructions, note = row
-    return Issuer(name, _lines(address), tax_id, email, website, days, _lines(instructions), note)
+    return {
+        closing: Issuer(name, _lines(address), tax_id, email, website, days, _lines(instructions), note)
+        for closing, name, address, tax_id, email, website, days, instructions, note in rows
+    }
 
 
 def _lines(text: str | None) -> tuple[str, ...]:

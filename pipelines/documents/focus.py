@@ -98,7 +98,10 @@ def _as_text(name: str, kind: str) -> str:
 def _metadata(
     connection: duckdb.DuckDBPyConnection, columns: list[tuple[str, str]], charge_count: int
 ) -> dict[str, object]:
-    [issuer] = connection.execute("select name from issuer").fetchone() or ("",)
+    # As the newest document names it: what was exported once comes out the same when the issuer is renamed.
+    [issuer] = connection.execute("select max_by(InvoiceIssuerName, InvoiceId) from chosen").fetchone() or (
+        "",
+    )
     return {
         "DataGenerator": {"DataGenerator": issuer},
         "Schema": [

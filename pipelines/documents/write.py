@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.documents.compose import compose_credit_note, compose_invoice
-from pipelines.documents.facts import CreditNote, Invoice, Issuer, Published
+from pipelines.documents.facts import CreditNote, Invoice, Published
 from pipelines.documents.render import render_html, render_pdf
 from pipelines.documents.tables import render_csv
 from pipelines.errors import MeterhouseError
@@ -45,7 +45,7 @@ def write_documents(
     written, done = Written(), 0
 
     def make(document: Invoice | CreditNote) -> list[tuple[Path, bytes]]:
-        return _render(document, published.issuer, formats, output, fonts)
+        return _render(document, formats, output, fonts)
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
         # In batches, so that what is rendered and not yet written stays little.
@@ -71,12 +71,10 @@ def _counted(files: int) -> str:
 
 
 def _render(
-    document: Invoice | CreditNote, issuer: Issuer, formats: Sequence[str], output: Path, fonts: Path
+    document: Invoice | CreditNote, formats: Sequence[str], output: Path, fonts: Path
 ) -> list[tuple[Path, bytes]]:
     composed = (
-        compose_credit_note(document, issuer)
-        if isinstance(document, CreditNote)
-        else compose_invoice(document, issuer)
+        compose_credit_note(document) if isinstance(document, CreditNote) else compose_invoice(document)
     )
     made = []
     for name in formats:

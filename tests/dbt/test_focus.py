@@ -13,11 +13,13 @@ import polars as pl
 import pytest
 from books_home import BooksHome
 from focus_rules import column_violations, dataset_violations, row_violations
+from rating_lake import ISSUER
 
 from models.focus import SERVICE_CATEGORIES
-from pipelines.documents import export_focus, read_document
+from pipelines.documents import export_focus, read_document, read_month
 from pipelines.documents.compose import compose_credit_note, compose_invoice
-from pipelines.documents.render import render_pdf
+from pipelines.documents.render import render_html, render_pdf
+from pipelines.documents.write import FORMATS, write_documents
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
 from pipelines.serving.publish import Publication, PublishedTable, publish
@@ -82,6 +84,20 @@ LATE = [
 ]
 
 
+DOCUMENTS = (
+    "+focus_charges +invoices +credit_notes +credit_note_lines +invoice_lines +monthly_usage +daily_usage +issuer"
+    " plans meters customers"
+)
+
+
+def issued_by(home: BooksHome, name: str) -> None:
+    """The catalog, with an issuer of this name in it."""
+    home.documents("catalog", {
+        "meters": METERS, "plans": PLANS, "charges": CHARGES, "charge_tiers": TIERS, "issuer": [ISSUER | {"name": name}],
+        "meter_event_types": [{"meter_id": meter["meter_id"], "event_type": meter["meter_id"]} for meter in METERS],
+    })  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> BooksHome:
     """March is closed, then usage of March arrives, then April is closed.
@@ -89,10 +105,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> BooksHome:
     berlin, which has left, gets an invoice of its own, kuwait a line on its next invoice, agreed a credit note.
     """
     home = BooksHome(tmp_path_factory.mktemp("focus"), as_of="2026-04-03T00:00:00+00:00")
-    home.documents("catalog", {
-        "meters": METERS, "plans": PLANS, "charges": CHARGES, "charge_tiers": TIERS,
-        "meter_event_types": [{"meter_id": meter["meter_id"], "event_type": meter["meter_id"]} for meter in METERS],
-    })  # fmt: skip
+    issued_by(home, "First issuer")
     home.documents(
         "accounts", {"customers": CUSTOMERS, "subscriptions": SUBSCRIPTIONS, "overrides": OVERRIDES}
     )
@@ -100,11 +113,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> BooksHome:
     assert home.close("2026-03-31") is not None
     home.as_of = "2026-05-03T00:00:00+00:00"
     home.batch(LATE)
+    issued_by(home, "Second issuer")
     assert home.close("2026-04-30") is not None
-    home.build(
-        select="+focus_charges +invoices +credit_notes +credit_note_lines +invoice_lines +monthly_usage +daily_usage"
-        " plans meters customers issuer"
-    )
+    home.build(select=DOCUMENTS)
     return home
 
 
@@ -274,6 +285,10 @@ def test_the_catalogs_vocabulary_is_that_of_focus():
 
 @pytest.fixture(scope="module")
 def published(home: BooksHome) -> Path:
+    return publish_documents(home)
+
+
+def publish_documents(home: BooksHome) -> Path:
     tables = (
         "focus_charges", "invoices", "invoice_lines", "credit_notes", "credit_note_lines", "monthly_usage", "daily_usage",
         "plans", "meters", "customers", "issuer",
@@ -334,7 +349,7 @@ def test_documents_explain_what_a_closing_corrected(published, charges, tmp_path
     """The tables that documents read are these marts, not those of a test."""
     adjustment = by(charges, "kuwait", "adjustment", "tokens")
     read = read_document(published, adjustment["InvoiceId"])
-    document = compose_invoice(read.invoices[0], read.issuer)
+    document = compose_invoice(read.invoices[0])
     own, corrections = document.groups
     [line] = corrections.lines
     assert line.notes == (
@@ -345,7 +360,7 @@ def test_documents_explain_what_a_closing_corrected(published, charges, tmp_path
     assert (document.customer.name, [row.amount for row in own.lines]) == ("Kuwait WLL", ["0.005"])
     assert document.totals[-1].amount == "KWD 0.105"
     credited = read_document(published, "CN-000001")
-    note = compose_credit_note(credited.credit_notes[0], credited.issuer)
+    note = compose_credit_note(credited.credit_notes[0])
     assert note.figure.amount == "USD 0.50"
     assert note.groups[0].lines[0].notes == ("Cause: 1 event known later: agreed-calls",)
     for composed in (document, note):
@@ -364,3 +379,33 @@ def test_a_dbt_test_holds_the_sums_to_the_documents(home: BooksHome):
         with duckdb.connect(str(home.warehouse_file)) as warehouse:
             warehouse.execute("insert into focus_charges from kept")
             warehouse.execute("drop table kept")
+
+
+def written(published: Path, folder: Path) -> dict[str, bytes]:
+    """Every document of March to May in every format, and their FOCUS files."""
+    for month in (3, 4, 5):
+        first = datetime(2026, month, 1).date()
+        read = read_month(published, first)
+        write_documents(read, FORMATS, folder, folder / "fonts")
+        export_focus(published, first, folder / f"{month}.csv")
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_what_is_issued_keeps_the_issuer_of_its_closing(home: BooksHome, published, charges, tmp_path):
+    """issuer.yml was another one at March's closing, and becomes another one now; this test comes last."""
+    issuers = {row["InvoiceId"]: row["InvoiceIssuerName"] for row in charges}
+    assert issuers["INV-000001"] == "First issuer"
+    assert issuers["CN-000001"] == "Second issuer"
+    before = written(published, tmp_path / "before")
+    assert len(before) > 20
+    issued_by(home, "Third issuer")
+    home.as_of = "2026-06-03T00:00:00+00:00"
+    home.build(select=DOCUMENTS)
+    assert written(publish_documents(home), tmp_path / "after") == before
+    assert home.close("2026-05-31") is not None
+    home.build(select=DOCUMENTS)
+    newest = read_month(publish_documents(home), datetime(2026, 5, 1).date())
+    assert {invoice.issuer.name for invoice in newest.invoices if invoice.head.period_end.month == 6} == {
+        "Third issuer"
+    }
+    assert b"Third issuer" in render_html(compose_invoice(newest.invoices[0]))

@@ -11,20 +11,20 @@ from typing import Any
 import duckdb
 
 TABLES = {
-    "issuer": """name varchar, address varchar, tax_id varchar, email varchar, website varchar,
+    "issuer": """closing_number integer, name varchar, address varchar, tax_id varchar, email varchar, website varchar,
         payment_terms_days bigint, payment_instructions varchar, note varchar""",
     "customers": "customer_id varchar, name varchar, email varchar, timezone varchar",
     "plans": "plan_id varchar, name varchar, effective_from date",
     "meters": "meter_id varchar, name varchar, unit varchar, aggregation varchar",
     "invoices": """invoice_id varchar, invoice_number varchar, customer_id varchar, customer_name varchar,
         customer_email varchar, currency varchar, timezone varchar, status varchar, total_minor bigint,
-        period_start date, period_end date, issued_at timestamptz, content_hash varchar""",
+        period_start date, period_end date, issued_at timestamptz, content_hash varchar, closing_number integer""",
     "invoice_lines": """invoice_line_id varchar, invoice_id varchar, line_number integer, customer_id varchar,
         subscription_id varchar, plan_id varchar, line_type varchar, meter_id varchar, description varchar,
         quantity decimal(38, 12), amount_minor bigint, currency varchar, period_start date, period_end date,
         service_start date, service_end date, adjusts_invoice_id varchar, causes varchar""",
     "credit_notes": """credit_note_id varchar, credit_note_number varchar, invoice_id varchar, customer_id varchar,
-        currency varchar, amount_minor bigint, reason varchar, issued_at timestamptz, content_hash varchar""",
+        currency varchar, amount_minor bigint, reason varchar, issued_at timestamptz, content_hash varchar, closing_number integer""",
     "credit_note_lines": """credit_note_line_id varchar, credit_note_id varchar, line_number integer,
         invoice_line_id varchar, amount_minor bigint, description varchar, quantity decimal(38, 12),
         period_start date, period_end date, causes varchar""",
@@ -119,7 +119,7 @@ def rows() -> dict[str, list[Row]]:
     invoice = {"customer_id": "acme", "customer_name": "Acme & Söhne", "customer_email": "ap@acme.example",
                "currency": "USD", "timezone": "Europe/Berlin"}  # fmt: skip
     return {
-        "issuer": [ISSUER],
+        "issuer": [ISSUER, ISSUER | {"closing_number": 1}, ISSUER | {"closing_number": 2}],
         "customers": [{"customer_id": "acme", "name": "Acme & Söhne", "email": "ap@acme.example",
                        "timezone": "Europe/Berlin"}],
         "plans": [
@@ -133,10 +133,12 @@ def rows() -> dict[str, list[Row]]:
         "invoices": [
             invoice | {"invoice_id": "inv_march", "invoice_number": "INV-000001", "status": "issued",
                        "total_minor": 16225, "period_start": "2026-03-01", "period_end": "2026-04-01",
-                       "issued_at": "2026-04-03T22:30:00Z", "content_hash": "a1" * 32},
+                       "issued_at": "2026-04-03T22:30:00Z", "content_hash": "a1" * 32,
+                       "closing_number": 1},
             invoice | {"invoice_id": "inv_april", "invoice_number": "INV-000002", "status": "paid",
                        "total_minor": 10150, "period_start": "2026-04-01", "period_end": "2026-05-01",
-                       "issued_at": "2026-05-04T08:00:00Z", "content_hash": "b2" * 32},
+                       "issued_at": "2026-05-04T08:00:00Z", "content_hash": "b2" * 32,
+                       "closing_number": 2},
             invoice | {"invoice_id": "inv_may", "status": "draft", "total_minor": 9900,
                        "period_start": "2026-05-01", "period_end": "2026-06-01"},
         ],
@@ -157,7 +159,8 @@ def rows() -> dict[str, list[Row]]:
         "credit_notes": [
             {"credit_note_id": "cn_1", "credit_note_number": "CN-000001", "invoice_id": "inv_march",
              "customer_id": "acme", "currency": "USD", "amount_minor": 200, "reason": "corrected usage or terms",
-             "issued_at": "2026-05-04T08:00:00Z", "content_hash": "c3" * 32}
+             "issued_at": "2026-05-04T08:00:00Z", "content_hash": "c3" * 32,
+             "closing_number": 2}
         ],
         "credit_note_lines": [
             {"credit_note_line_id": "cnl_1", "credit_note_id": "cn_1", "line_number": 1,

@@ -42,8 +42,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def composed(file: Path, name: str) -> Document:
     published = read_document(file, name)
     if published.invoices:
-        return compose_invoice(published.invoices[0], published.issuer)
-    return compose_credit_note(published.credit_notes[0], published.issuer)
+        return compose_invoice(published.invoices[0])
+    return compose_credit_note(published.credit_notes[0])
 
 
 def changed(tmp_path: Path, **tables: list) -> Path:
@@ -216,7 +216,8 @@ def test_texts_are_values_and_never_markup(tmp_path, fonts, text):
     tables = rows()
     invoices = [row | {"customer_name": text, "customer_email": text} for row in tables["invoices"]]
     lines = [row | {"description": text} for row in tables["invoice_lines"]]
-    issuer = [tables["issuer"][0] | {"name": text, "address": f"{text}\n{text}", "note": text}]
+    said = {"name": text, "address": f"{text}\n{text}", "note": text}
+    issuer = [issuer | said for issuer in tables["issuer"]]
     file = changed(tmp_path, invoices=invoices, invoice_lines=lines, issuer=issuer)
     document = composed(file, "INV-000001")
     page = Text(render_html(document))
@@ -389,7 +390,7 @@ def test_many_documents_are_written_side_by_side(tmp_path, fonts):
     )
     assert len({path.name for path in written.files}) == 60
     assert progress[-1] == (60, 60)
-    single = compose_invoice(published.invoices[7], published.issuer)
+    single = compose_invoice(published.invoices[7])
     assert (tmp_path / "out" / f"{single.file_name}.pdf").read_bytes() == render_pdf(single, fonts)
 
 

@@ -27,9 +27,9 @@ meters as (
 
 ),
 
-issuer as (
+issuers as (
 
-    select * from {{ ref('stg_catalog__issuer') }}
+    select * from {{ ref('int_document_issuers') }}
 
 ),
 
@@ -40,6 +40,9 @@ charged as (
         plans.name as plan_name,
         meters.name as meter_name,
         meters.unit,
+        issuers.name as issuer_name,
+        issuers.service_category,
+        issuers.service_subcategory,
         prices.pricing_model,
         prices.pricing_quantity,
         prices.pricing_unit,
@@ -56,6 +59,7 @@ charged as (
             charges.plan_id = plans.plan_id
             and charges.plan_version = plans.effective_from
     left join meters on charges.meter_id = meters.meter_id
+    left join issuers on charges.closing_number = issuers.closing_number
 
 ),
 
@@ -87,10 +91,10 @@ final as (
         end as ContractedCost,
         charged.contracted_unit_price as ContractedUnitPrice,
         charged.billed_cost as EffectiveCost,
-        issuer.name as HostProviderName,
+        charged.issuer_name as HostProviderName,
         charged.charge_id as InvoiceDetailId,
         charged.document_number as InvoiceId,
-        issuer.name as InvoiceIssuerName,
+        charged.issuer_name as InvoiceIssuerName,
         case
             when charged.is_correction then charged.billed_cost
             else {{ exact_product("charged.list_unit_price", "charged.pricing_quantity") }}
@@ -102,10 +106,10 @@ final as (
         end as PricingCategory,
         charged.pricing_quantity as PricingQuantity,
         charged.pricing_unit as PricingUnit,
-        issuer.service_category as ServiceCategory,
+        charged.service_category as ServiceCategory,
         coalesce(charged.plan_name, charged.plan_id) as ServiceName,
-        issuer.name as ServiceProviderName,
-        issuer.service_subcategory as ServiceSubcategory,
+        charged.issuer_name as ServiceProviderName,
+        charged.service_subcategory as ServiceSubcategory,
         charged.sku_id as SkuId,
         case when charged.charge_type = 'price' then 'Subscription' else charged.meter_name end as SkuMeter,
         case when not charged.is_correction then '{"x_PricingModel": "' || charged.pricing_model || '"}' end
@@ -127,7 +131,6 @@ final as (
         charged.plan_id as x_PlanId,
         charged.quantity as x_Quantity
     from charged
-    cross join issuer
 
 )
 

@@ -1,12 +1,13 @@
-with issuer as (
+with issuers as (
 
-    select * from {{ ref('stg_catalog__issuer') }}
+    select * from {{ ref('int_document_issuers') }}
 
 ),
 
 final as (
 
     select
+        closing_number,
         name,
         address,
         tax_id,
@@ -17,7 +18,7 @@ final as (
         service_category,
         service_subcategory,
         payment_terms_days
-    from issuer
+    from issuers
 
 )
 
