@@ -32,6 +32,8 @@ _FOLDERS = ("catalog", "accounts", "lake")
 # Written by the ledger whenever it is opened; the ledger's own rows are in the backup.
 _EXPORTS = PurePosixPath("lake/ledger")
 _LEDGER = PurePosixPath("ledger")
+_ASIDE = ".restoring"
+_DECIDED = ".restored"
 _BLOCK = 1 << 20
 
 Progress = Callable[[int, int, str], None]
@@ -82,8 +84,10 @@ def back_up(home: Home, file: Path, made_at: datetime, on_progress: Progress | N
 
 
 def restore(home: Home, file: Path, on_progress: Progress | None = None) -> Backup:
-    """Make a home from a backup: verified whole before anything takes its place. The caller holds the lock.
+    """Make a home from a backup: whole or not at all, whenever it is cut off. The caller holds the lock.
 
+    Everything is made aside, the ledger too; one rename then decides that it counts. What that rename left to
+    do, moving four folders into their places, the next restore of the same backup does, if this one dies.
     The ledger goes where METERHOUSE_LEDGER_URL says, SQLite in the home without it, whichever it came from.
 
     :raises ConfigurationError: there is no such file, or the home has something already; nothing is changed.
@@ -91,31 +95,69 @@ def restore(home: Home, file: Path, on_progress: Progress | None = None) -> Back
     """
     if not file.is_file():
         raise ConfigurationError(f"there is no file {file}", where="restore", remedy="name a backup")
+    if (home.root / _DECIDED).exists():
+        return _finish(home, file)
     _need_empty(home)
-    aside = home.root / ".restoring"
+    aside = home.root / _ASIDE
+    # A ledger on a server may be loaded already: by a restore that died before it was decided.
+    was_cut_off = aside.exists()
     shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
+    is_loaded = False
     try:
+        made = Home(aside / "home").ensure()
         with _opened(file) as archive:
             backup = _read(archive, aside, on_progress)
-        home.ensure()
         for name in _FOLDERS:
-            _move(aside / name, home.root / name)
-        with open_ledger(home) as ledger:
-            load_ledger(ledger, aside / _LEDGER)
+            _move(aside / name, made.root / name)
+        (aside / _MANIFEST).replace(made.root / _MANIFEST)
+        with open_ledger(made) as ledger:
+            load_ledger(ledger, aside / _LEDGER, may_hold_it=was_cut_off)
+            is_loaded = True
             ledger.export()
+        _sync(made.root)
+        made.root.replace(home.root / _DECIDED)
     except BaseException:
-        # Nothing was here, so that everything that is goes: the next attempt finds an empty home.
-        for folder in (home.catalog, home.accounts, home.lake, home.ledger):
-            shutil.rmtree(folder, ignore_errors=True)
+        if not is_loaded:
+            shutil.rmtree(aside, ignore_errors=True)
         raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    _move_in(home)
     return backup
 
 
+def _finish(home: Home, file: Path) -> Backup:
+    """Bring a restore to its end that died after it was decided; nobody has used the home since."""
+    decided = home.root / _DECIDED
+    with _opened(file) as archive:
+        backup = _read(archive, None)
+        manifest = _manifest_of(archive)
+    known = decided / _MANIFEST
+    if known.exists() and known.read_bytes() != manifest:
+        made_at = json.loads(known.read_bytes())["made_at"]
+        raise ConfigurationError(
+            f"restoring another backup, made at {made_at}, was cut off here; nothing was changed",
+            where=str(home.root),
+            remedy="give that backup again, which finishes it, or restore into a new folder with --home",
+        )
+    _move_in(home)
+    return backup
+
+
+def _move_in(home: Home) -> None:
+    """Put what was decided into its places, the catalog last: without one, no command takes it for a home."""
+    decided = home.root / _DECIDED
+    for name in ("ledger", "lake", "accounts", "catalog"):
+        if (decided / name).exists():
+            # Folders without any file may be there; ``_need_empty`` has found no others.
+            shutil.rmtree(home.root / name, ignore_errors=True)
+            (decided / name).replace(home.root / name)
+            _sync(home.root)
+    home.ensure()
+    shutil.rmtree(decided)
+    shutil.rmtree(home.root / _ASIDE, ignore_errors=True)
+
+
 def _need_empty(home: Home) -> None:
-    """Nothing that a backup holds is here. Whether a ledger on a server is empty, loading it finds out."""
+    """No file that a backup holds is here. Whether a ledger on a server is empty, loading it finds out."""
     for folder in (home.catalog, home.accounts, home.lake, home.ledger):
         inside = next((path for path in folder.rglob("*") if path.is_file()), None)
         if inside is not None:
@@ -181,7 +223,10 @@ def _read(archive: tarfile.TarFile, into: Path | None, on_progress: Progress | N
         if source is None or manifest is not None or not _is_plain(entry.name):
             raise _not_whole(archive, f"{entry.name} does not belong into a backup")
         if entry.name == _MANIFEST:
-            manifest = json.load(source)
+            content = source.read()
+            manifest = json.loads(content)
+            if into:
+                (into / _MANIFEST).write_bytes(content)
             continue
         hashing = _Hashing(source)
         line_count = _copy(hashing, into / entry.name if into else None)
@@ -203,6 +248,13 @@ def _read(archive: tarfile.TarFile, into: Path | None, on_progress: Progress | N
         if manifest["members"].get(name) != found.get(name):
             raise _not_whole(archive, f"{name} is not what it was when the backup was made")
     return Backup(datetime.fromisoformat(manifest["made_at"]), len(found) - len(rows), rows)
+
+
+def _manifest_of(archive: tarfile.TarFile) -> bytes:
+    source = archive.extractfile(_MANIFEST)
+    if source is None:
+        raise _not_whole(archive, "its end is missing")
+    return source.read()
 
 
 def _is_plain(name: str) -> bool:

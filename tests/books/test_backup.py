@@ -2,7 +2,10 @@
 
 import io
 import json
+import os
 import shutil
+import signal
+import sys
 import tarfile
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -230,6 +233,81 @@ def test_nothing_is_restored_into_a_ledger_with_rows(home, archive, tmp_path, le
     monkeypatch.setenv(URL_VARIABLE, ledger_url)
     assert "is not empty" in refused(archive, tmp_path)
     assert len(all_rows(home)["issued_lines"]) == 2
+
+
+DEADLY = ("open", "os.rename", "os.rmdir", "sqlite3.connect", "socket.connect")
+
+
+def restore_dying(home, file, at, of):
+    """Restore in a process of its own that kills itself before its ``at``-th change; what it ended with.
+
+    :param of: only changes that concern this folder count.
+    """
+    child = os.fork()
+    if child:
+        _, status = os.waitpid(child, 0)
+        return os.waitstatus_to_exitcode(status)
+    left = at
+
+    def watch(event, arguments):
+        nonlocal left
+        if event in DEADLY and str(of) in str(arguments[:2]):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+    try:
+        restore(home, file)
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("folder", "step", "least"), [("", 13, 6), (".restored", 1, 5)])
+def test_a_restore_that_is_killed_leaves_all_or_nothing_and_the_next_one_succeeds(
+    home, tmp_path, monkeypatch, ledger_url, request, folder, step, least
+):
+    """kill -9 before every 13th file, rename and connection, and before every step of the last few."""
+    before = all_rows(home)
+    made = back_up(home, tmp_path / "b.tar", NOW)
+    at, killed, code = 1, 0, -9
+    while code == -9:
+        url = request.getfixturevalue("postgres_server").new_database() if ledger_url else ""
+        monkeypatch.setenv(URL_VARIABLE, url)
+        target = Home(tmp_path / f"restored-{at}")
+        code = restore_dying(target, tmp_path / "b.tar", at, target.root / folder if folder else "")
+        assert code in {0, -9}
+        killed += code == -9
+        is_home = (target.catalog / "plans.yml").exists()
+        if not is_home:
+            if not (target.root / ".restored").exists():
+                places = (target.catalog, target.accounts, target.lake, target.ledger)
+                assert not [path for place in places for path in place.rglob("*") if path.is_file()]
+            assert restore(target, tmp_path / "b.tar") == made
+        assert all_rows(target) == before
+        assert (target.catalog / "plans.yml").read_text() == "plans: []"
+        at += step
+    assert killed >= least
+
+
+def test_a_restore_that_was_decided_is_finished_by_its_own_backup_only(home, archive, tmp_path, monkeypatch):
+    monkeypatch.setenv(URL_VARIABLE, "")
+    target = Home(tmp_path / "cut")
+    restore(target, archive)
+    decided = target.root / ".restored"
+    decided.mkdir()
+    shutil.move(target.catalog, decided / "catalog")
+    (decided / "backup.json").write_text(json.dumps({"made_at": "2026-01-01T00:00:00+00:00"}))
+    with pytest.raises(ConfigurationError, match="made at 2026-01-01"):
+        restore(target, archive)
+    assert (decided / "catalog" / "plans.yml").exists()
+    with tarfile.open(archive) as members:
+        (decided / "backup.json").write_bytes(members.extractfile("backup.json").read())
+    restore(target, archive)
+    assert (target.catalog / "plans.yml").exists()
+    assert not decided.exists()
 
 
 def test_no_backup_replaces_another(archive):
