@@ -12,7 +12,7 @@ import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import cast
@@ -157,15 +157,19 @@ class Sender:
     def _send_invoice(
         self, invoice_id: str, open_count: int, pool: ThreadPoolExecutor, count: "_Count"
     ) -> None:
-        draft, items = self._prepare_invoice(invoice_id)
+        draft, items, looks = self._prepare_invoice(invoice_id)
         count.add(open_count - len(items))
-        send = partial(self._send_items, draft, items, count)
+        send = partial(self._send_items, draft, items, count, looks=looks)
         lanes = [pool.submit(send) for _ in range(min(len(items), self.api.pace.workers_per_invoice))]
         for lane in lanes:
             lane.result()
 
-    def _prepare_invoice(self, invoice_id: str) -> tuple[Operation, deque[Operation]]:
-        """Bring the draft to Stripe; with it, the items that go onto it now: none if it is not there."""
+    def _prepare_invoice(self, invoice_id: str) -> tuple[Operation, deque[Operation], bool]:
+        """Bring the draft to Stripe; with it, the items that go onto it now: none if it is not there.
+
+        :returns: also whether the draft may hold items already. This ledger need not know of them: it may be
+            a backup of before they were sent.
+        """
         operations = outbox.find(
             self.ledger, _row.invoice_id == invoice_id, _row.kind.in_(("invoice", "item"))
         )
@@ -176,17 +180,20 @@ class Sender:
             missing = f"customer {draft.customer_id} has no stripe_customer_id; give it in customers.csv"
             for operation in operations:
                 self._hold_up(operation, missing)
-            return draft, deque()
+            return draft, deque(), False
         if self._has_obstacle([draft, *items]):
-            return draft, deque()
-        if draft.state != "SENT":
+            return draft, deque(), False
+        is_new = draft.state != "SENT"
+        if is_new:
             # A ledger restored from a backup does not know what it sent: drafts are always looked for.
             if not self.settle(draft, Target(customer), looks=True):
-                return draft, deque()
+                return draft, deque(), False
             [draft] = outbox.find(self.ledger, _row.outbox_id == draft.outbox_id)
-        return draft, deque(item for item in items if item.is_open)
+        return draft, deque(item for item in items if item.is_open), not is_new or bool(draft.was_adopted)
 
-    def _send_items(self, draft: Operation, waiting: deque[Operation], count: "_Count") -> None:
+    def _send_items(
+        self, draft: Operation, waiting: deque[Operation], count: "_Count", *, looks: bool
+    ) -> None:
         """Send items of an invoice until none is left; several threads share them, in their order."""
         target = Target(cast(str, self._customer(draft)), cast(str, draft.stripe_id))
         while not self._stopped.is_set():
@@ -194,7 +201,7 @@ class Sender:
                 item = waiting.popleft()
             except IndexError:
                 return
-            self.settle(item, target, looks=bool(draft.was_adopted))
+            self.settle(item, target, looks=looks)
             count.add(1)
 
     def _customer(self, draft: Operation) -> str | None:
@@ -244,17 +251,15 @@ class Sender:
         try:
             invoice = self.api.get(f"/v1/invoices/{stripe_invoice}")
             lines = self.api.list(f"/v1/invoices/{stripe_invoice}/lines")
+            is_paid = invoice["amount_remaining"] == 0
+            in_the_way = _credit_obstacle(invoice, operation.amount_minor)
+            if in_the_way and not self._is_credited(operation, stripe_invoice):
+                self._hold_up(operation, in_the_way)
+                return
         except NoAccessError:
             raise
         except StripeCallError as error:
             self._trouble("PENDING", operation.subject_id, f"its invoice could not be looked at: {error}")
-            return
-        is_paid = invoice["amount_remaining"] == 0
-        is_short = not is_paid and invoice["amount_remaining"] < operation.amount_minor
-        if not operation.was_tried and (invoice["status"] == "void" or is_short):
-            short = "its invoice is paid in part, and less is open than is credited; credit it by hand"
-            void = "its invoice is void at Stripe: there is nothing to credit"
-            self._hold_up(operation, short if is_short else void)
             return
         by_item = {_item_of(line): line["id"] for line in lines}
         credited = {line["invoice_line_id"] for line in operation.content["lines"]}
@@ -264,16 +269,28 @@ class Sender:
             self._hold_up(operation, f"Stripe's invoice has no line for {', '.join(sorted(missing))}")
             return
         customer = cast(str, reference(invoice["customer"]))
-        if self.settle(operation, Target(customer, stripe_invoice, ids, is_paid)):
+        # They are few, and the ledger may be a backup of before it was sent.
+        if self.settle(operation, Target(customer, stripe_invoice, ids, is_paid), looks=True):
             refresh(self, operation.invoice_id, stripe_invoice)
+
+    def _is_credited(self, operation: Operation, stripe_invoice: str) -> bool:
+        """Whether a credit note may be at Stripe: then what is open there is open after it."""
+        if operation.was_tried:
+            return True
+        try:
+            known = replace(operation, op_id=self._op_id(operation))
+            return self._find(known, Target("", stripe_invoice)) is not None
+        except _ManyFoundError:
+            return True
 
     # One operation
 
-    def _plan(self, operation: Operation, target: Target) -> Attempt:
+    def _op_id(self, operation: Operation) -> str:
         account = cast(str, self.report.account)
-        op_id = operation.op_id or operation_id(
-            account, operation.kind, operation.content, operation.revision
-        )
+        return operation.op_id or operation_id(account, operation.kind, operation.content, operation.revision)
+
+    def _plan(self, operation: Operation, target: Target) -> Attempt:
+        account, op_id = cast(str, self.report.account), self._op_id(operation)
         body = build_body(operation.kind, operation.content, op_id, target)
         return Attempt(account, op_id, target.customer, body)
 
@@ -472,6 +489,15 @@ def _open_invoices(ledger: Ledger, now: datetime) -> dict[str, int]:
     )
     with ledger.reading() as connection:
         return {row[0]: int(row[1]) for row in connection.execute(query)}
+
+
+def _credit_obstacle(invoice: Json, amount_minor: int) -> str | None:
+    """Why Stripe's invoice cannot take a credit note of this amount as it is."""
+    if invoice["status"] == "void":
+        return "its invoice is void at Stripe: there is nothing to credit"
+    if 0 < invoice["amount_remaining"] < amount_minor:
+        return "its invoice is paid in part, and less is open than is credited; credit it by hand"
+    return None
 
 
 def _item_of(line: Json) -> str | None:

@@ -265,11 +265,11 @@ def restore_dying(home, file, at, of):
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("folder", "step", "least"), [("", 13, 6), (".restored", 1, 5)])
+@pytest.mark.parametrize(("folder", "step", "least"), [("", 29, 3), (".restored", 1, 5)])
 def test_a_restore_that_is_killed_leaves_all_or_nothing_and_the_next_one_succeeds(
     home, tmp_path, monkeypatch, ledger_url, request, folder, step, least
 ):
-    """kill -9 before every 13th file, rename and connection, and before every step of the last few."""
+    """kill -9 before every 29th file, rename and connection, and before every step of the last few."""
     before = all_rows(home)
     made = back_up(home, tmp_path / "b.tar", NOW)
     at, killed, code = 1, 0, -9

@@ -1,6 +1,7 @@
 """Sending exactly once: every fault that was thought of, and after each no line twice, none lost, sums equal."""
 
 import logging
+import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +28,8 @@ from payment_ledgers import (
 )
 
 from pipelines.errors import ConfigurationError
-from pipelines.ledger import LedgerError
+from pipelines.home import Home
+from pipelines.ledger import LedgerError, open_ledger
 from pipelines.ledger.payments_schema import stripe_outbox
 from pipelines.payments.commits import Commits
 from pipelines.payments.outbox import LostClaimError
@@ -181,11 +183,6 @@ def test_senders_that_run_at_once_share_the_work(home, ledger, fake, count):
 
 def test_a_ledger_from_a_backup_adopts_what_was_sent_after_it(tmp_path, home, ledger, fake):
     """Neither keys nor receipts are left, and Stripe has forgotten the keys, too."""
-    import shutil
-
-    from pipelines.home import Home
-    from pipelines.ledger import open_ledger
-
     issue_invoices(ledger, TWO)
     backup = Home(shutil.copytree(home.root, tmp_path / "backup"))
     send(ledger, fake)
@@ -463,6 +460,39 @@ def test_a_credit_note_goes_to_the_finalized_invoice_once(ledger, fake, kind, is
     assert (note["pre_payment_amount"], note["post_payment_amount"]) == ((0, 450) if is_paid else (450, 0))
     assert fake.customers["cus_c-1"] == (-450 if is_paid else 0)
     assert states(ledger) == {"SENT"}
+
+
+@pytest.mark.parametrize("credited", [400, 1000])
+def test_a_ledger_from_a_backup_adopts_a_credit_note_that_was_sent_after_it(
+    tmp_path, home, ledger, fake, credited
+):
+    """Also where less is open now than it credits, since it is credited already."""
+    issue_invoices(ledger, {"c-1": [1000, 250]})
+    finalized(ledger, fake)
+    issue_credit_note(ledger, 1, {1: credited})
+    backup = Home(shutil.copytree(home.root, tmp_path / "backup"))
+    send(ledger, fake)
+    fake.forget_keys()
+    with open_ledger(backup, "") as restored:
+        report = send(restored, fake)
+    assert (report.counts, report.troubles) == ({"adopted": 1}, [])
+    assert len(fake.credit_notes) == 1
+
+
+@pytest.mark.parametrize(("status", "says"), [("open", "paid in part"), ("void", "is void")])
+def test_a_credit_note_that_stripe_would_not_take_waits_for_a_person(ledger, fake, status, says):
+    """More is credited than is open of an invoice that is paid in part; or the invoice is void."""
+    issue_invoices(ledger, {"c-1": [1000, 250]})
+    finalized(ledger, fake)
+    [invoice] = fake.invoices.values()
+    invoice |= {"status": status, "amount_paid": 1000, "amount_remaining": 250}
+    issue_credit_note(ledger, 1, {1: 400})
+    [(state, subject, reason)] = send(ledger, fake).troubles
+    assert (state, subject) == ("NEEDS_REVIEW", "cn_1")
+    assert says in reason
+    assert not fake.credit_notes
+    invoice |= {"status": "open", "amount_remaining": 400}
+    assert send(ledger, fake).counts == {"sent": 1}
 
 
 def test_a_credit_note_after_a_kill_and_a_day_is_found(home, ledger, fake):
