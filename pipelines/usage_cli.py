@@ -8,7 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from pathlib import Path
 from typing import Final, TextIO, cast
 
@@ -54,7 +54,6 @@ CSV_COLUMNS: Final = (
 observed stands under quantity, its limit under included_quantity."""
 _MOST_ALERTS = 10
 _STYLES = {"critical": "red", "warning": "yellow"}
-_HUNDREDTH = Decimal("0.01")
 
 
 def show_usage(
@@ -195,9 +194,9 @@ def _current_table(cycle: str, rows: Sequence[Row], projections: dict[tuple[Valu
             _percent(row["used_ratio"]),
             _number(row["overage_quantity"]),
             _money(row["overage_amount"], row["currency"]),
-            _about(ahead["projected_quantity"]),
-            f"{_about(ahead['low_quantity'])}-{_about(ahead['high_quantity'])}",
-            f"{_about(ahead['projected_amount'], 'unknown')} {row['currency']}",
+            _number(ahead["about_quantity"]),
+            f"{_number(ahead['about_low_quantity'])}-{_number(ahead['about_high_quantity'])}",
+            _minor(ahead["projected_minor"], row["currency"]),
             _number(ahead["exhausted_on"]),
         )
     return table
@@ -223,7 +222,7 @@ def _budget_lines(rows: Sequence[Row]) -> Iterator[str]:
         yield (
             f"Budget of {measure} per {row['period']}: {_money(row['amount'], row['currency'])},"
             f" so far {_number(row['observed_amount'], 'unknown')},"
-            f" projected {_about(row['projected_amount'], 'unknown')}{ahead}"
+            f" projected {_minor(row['projected_minor'], row['currency'])}{ahead}"
         )
 
 
@@ -317,11 +316,8 @@ def _number(value: Value, absent: str = "") -> str:
     return absent if value is None else str(value)
 
 
-def _about(value: Value, absent: str = "") -> str:
-    """What is to come, to two digits: more would claim to know it."""
-    if isinstance(value, Decimal):
-        return _number(value.quantize(_HUNDREDTH, ROUND_HALF_UP))
-    return _number(value, absent)
+def _minor(minor: Value, currency: Value) -> str:
+    return "unknown" if minor is None else f"{minor_as_text(cast('int', minor), str(currency))} {currency}"
 
 
 def _money(value: Value, currency: Value) -> str:

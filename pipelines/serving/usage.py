@@ -52,7 +52,9 @@ SECTIONS: Final[Mapping[str, str]] = {
         select
             subscription_id, plan_id, meter_id, meters.name as meter, meters.unit,
             projected_quantity, low_quantity, high_quantity, projected_overage_quantity,
-            projected_amount, low_amount, high_amount, currency,
+            round(projected_quantity, 2) as about_quantity, round(low_quantity, 2) as about_low_quantity,
+            round(high_quantity, 2) as about_high_quantity,
+            projected_amount, projected_minor, low_amount, high_amount, currency,
             period_start, period_end, projected_on, exhausted_on
         from usage_projections
         inner join meters using (meter_id)
@@ -73,7 +75,9 @@ SECTIONS: Final[Mapping[str, str]] = {
         where customer_id = $customer_id
     """,
     "budgets": """
-        select period, measure, currency, amount, observed_amount, projected_amount, is_exceeded, period_start
+        select
+            period, measure, currency, amount, observed_amount, projected_amount, projected_minor,
+            is_exceeded, period_start
         from budget_projections
         where customer_id = $customer_id
         order by period, measure, currency, period_start
@@ -129,8 +133,8 @@ class Usage:
     """By section (the keys of ``SECTIONS``) its rows; every row of a section has the same columns.
 
     ``current`` and ``projection`` are of open cycles, one row per meter, ``history`` of those that are over,
-    newest first; ``alerts`` reach as far back. ``*_minor`` are minor units, all other amounts and quantities
-    exact.
+    newest first; ``alerts`` reach as far back. ``*_minor`` are minor units, ``about_*`` quantities for people
+    (two digits: more would claim to know what is to come), all other amounts and quantities exact.
     """
 
     sections: Mapping[str, Sequence[Row]]

@@ -213,6 +213,12 @@ BUDGETS: dict[str, tuple[Mapping[str, str], bool | None, str]] = {
 # 60 units so far, 2 of them above this on the clock's day: 1 USD.
 GROWING = {f"pause of the invoice by day {end}": charge("58") for end in ("reached", "not reached")}
 CASES += [Case(name, COSTING, {}, GROWING.get(name, charge())) for name in BUDGETS]
+# 26 over: 0.8671 dinars and 14.508 yen, each rounded as its invoice would be; with the price, 10.867 and 25.
+IN_OTHER_UNITS = {"KWD": ("0.03335", 867, 10867), "JPY": ("0.558", 15, 25)}
+CASES += [
+    Case(currency, STEADY, {"projected_minor": minor}, charge(unit_amount=unit_amount))
+    for currency, (unit_amount, minor, _) in IN_OTHER_UNITS.items()
+]
 ALLOWANCE = ("units", None)
 COST, DAY, INVOICE = (
     (None, f"{measure} in USD per {period}")
@@ -257,7 +263,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> RatingHome:
     home.documents("catalog", {
         "meters": METERS,
         "meter_event_types": [{"meter_id": meter["meter_id"], "event_type": meter["meter_id"]} for meter in METERS],
-        "plans": [{"plan_id": case.name, "price": "10"} for case in CASES],
+        "plans": [
+            {"plan_id": case.name, "price": "10"}
+            | ({"currency": case.name} if case.name in IN_OTHER_UNITS else {})
+            for case in CASES
+        ],
         "charges": [dict(case.charge, plan_id=case.name) for case in CASES],
         "charge_tiers": [
             {"plan_id": case.name, "meter_id": case.charge["meter_id"], "tier_number": number, "up_to": up_to,
@@ -275,6 +285,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> RatingHome:
         "budgets": [
             {"customer_id": name, "period": "month", "measure": "provider_cost", "currency": "USD"} | dict(budget)
             for name, (budget, _, _) in BUDGETS.items()
+        ] + [
+            {"customer_id": currency, "period": "month", "measure": "invoice", "currency": currency, "amount": "10.5"}
+            for currency in IN_OTHER_UNITS
         ],
     })  # fmt: skip
     home.batch(
@@ -342,6 +355,16 @@ def test_budget(home: RatingHome, name: str) -> None:
     [row] = home.query(f"select * from quota_predictions where customer_id = '{name}'")
     assert (row["cost_usd"], row["estimated_cost_usd"]) == (15, Decimal("31.5"))
     assert (row["is_budget_exceeded"], row["recommended_action"]) == (is_exceeded, action)
+
+
+def test_a_budget_is_rounded_to_the_minor_unit_of_its_currency(home: RatingHome) -> None:
+    rows = home.query("select customer_id, projected_minor, projected_amount from budget_projections")
+    found = {row["customer_id"]: row["projected_minor"] for row in rows}
+    assert {currency: found[currency] for currency in IN_OTHER_UNITS} == {
+        currency: total for currency, (_, _, total) in IN_OTHER_UNITS.items()
+    }
+    assert found["a budget just enough"] == 3150
+    assert found["a currency without a rate"] is None
 
 
 def overruns(home: RatingHome) -> dict[str, list[dict[str, Any]]]:

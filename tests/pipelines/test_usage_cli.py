@@ -15,8 +15,9 @@ from conftest import NOW
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
 from pipelines.serving.export import Export
+from pipelines.serving.usage import Usage, read_usage
 from pipelines.settings import Settings, parse_instant
-from pipelines.usage_cli import CSV_COLUMNS, describe_export, show_usage, write_export
+from pipelines.usage_cli import CSV_COLUMNS, _write_table, describe_export, show_usage, write_export
 
 pytestmark = pytest.mark.slow
 
@@ -145,6 +146,24 @@ def test_the_table_shows_it_to_a_person(settings, customer, marts, monkeypatch):
         marts, f"select max(projected_total_minor) from projected_invoices where customer_id = '{customer}'"
     )
     assert f"{Decimal(total).scaleb(-2):,f} EUR by the end of the cycle" in text
+
+
+@pytest.mark.parametrize(
+    ("currency", "minor", "words"),
+    [("KWD", 867, "0.867 KWD"), ("JPY", 1508, "1,508 JPY"), ("EUR", None, "unknown")],
+)
+def test_what_is_to_come_has_the_digits_of_its_currency(
+    settings, customer, monkeypatch, currency, minor, words
+):
+    monkeypatch.setenv("COLUMNS", "200")
+    usage = read_usage(settings.home, customer)
+    changed = {"currency": currency, "projected_minor": minor}
+    sections = dict(usage.sections)
+    for name in ("current", "projection"):
+        sections[name] = [{**row, **changed} for row in sections[name]]
+    output = io.StringIO()
+    _write_table(Usage(sections), output)
+    assert words in output.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -268,6 +268,17 @@ measured as (
 
 ),
 
+counted as (
+
+    select
+        measured.*,
+        {{ scaled("measured.projected_amount") }} * cast(1000000000000 as hugeint) as projected_count,
+        {{ scaled("cast('1e-' || currencies.minor_units as decimal(38, 12))") }} as minor_count
+    from measured
+    inner join currencies on measured.currency = currencies.currency
+
+),
+
 final as (
 
     select
@@ -278,10 +289,11 @@ final as (
         amount,
         cast(observed_amount as decimal(38, 12)) as observed_amount,
         cast(projected_amount as decimal(38, 12)) as projected_amount,
+        cast({{ to_minor("projected_count", "minor_count") }} as bigint) as projected_minor,
         projected_amount > amount as is_exceeded,
         period_start,
         local_today as projected_on
-    from measured
+    from counted
 
 )
 

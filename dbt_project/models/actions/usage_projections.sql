@@ -61,7 +61,11 @@ rated as (
         case
             when lines.period_number is not null then {{ amount_decimal("lines.amount") }}
             when billables.quantity_count is not null or plan_charges.overage_model is null then 0
-        end as amount
+        end as amount,
+        case
+            when lines.period_number is not null then lines.amount_minor
+            when billables.quantity_count is not null or plan_charges.overage_model is null then 0
+        end as amount_minor
     from periods
     inner join billables on periods.period_number = billables.period_number
     inner join plan_charges on billables.charge_number = plan_charges.charge_number
@@ -80,6 +84,7 @@ scenarios as (
         charge_number,
         max(quantity) filter (where scenario = 'projected') as projected_quantity,
         max(amount) filter (where scenario = 'projected') as projected_amount,
+        max(amount_minor) filter (where scenario = 'projected') as projected_minor,
         max(quantity) filter (where scenario = 'low') as low_quantity,
         max(amount) filter (where scenario = 'low') as low_amount,
         max(quantity) filter (where scenario = 'high') as high_quantity,
@@ -114,6 +119,7 @@ final as (
             else cast(0 as decimal(38, 12))
         end as amount,
         cast(scenarios.projected_amount as decimal(38, 12)) as projected_amount,
+        cast(scenarios.projected_minor as bigint) as projected_minor,
         cast(scenarios.low_amount as decimal(38, 12)) as low_amount,
         cast(scenarios.high_amount as decimal(38, 12)) as high_amount,
         plan_charges.overage_model is not null as is_priced,
