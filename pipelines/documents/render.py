@@ -41,13 +41,6 @@ def render_pdf(document: Document, fonts: Path) -> bytes:
     return pdf
 
 
-def render_png(document: Document, fonts: Path, ppi: float = 100) -> list[bytes]:
-    """The pages of the PDF as pictures, to look at."""
-    told = {"document": json.dumps(dataclasses.asdict(document), ensure_ascii=False)}
-    pages = _compiler(fonts).compile(format="png", sys_inputs=told, timestamp=0, ppi=ppi)
-    return pages if isinstance(pages, list) else [pages or b""]
-
-
 def _compiler(fonts: Path) -> "typst.Compiler":
     import typst
 

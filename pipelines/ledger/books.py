@@ -11,7 +11,6 @@ from typing import Any, Self, cast
 
 import sqlalchemy as sa
 
-from pipelines.errors import MeterhouseError
 from pipelines.ledger.books_schema import (
     closing_batches,
     closings,
@@ -179,27 +178,6 @@ def numbers_of(ledger: Ledger, closing_number: int) -> tuple[list[str], list[str
             list(connection.scalars(invoices.where(issued_invoices.c.closing_number == closing_number))),
             list(connection.scalars(notes.where(credit_notes.c.closing_number == closing_number))),
         )
-
-
-def find_invoice(ledger: Ledger, id_or_number: str) -> dict[str, Any]:
-    """An issued invoice with its lines under ``lines``, by id or number.
-
-    :raises MeterhouseError: there is none.
-    """
-    wanted = sa.or_(
-        issued_invoices.c.invoice_id == id_or_number, issued_invoices.c.invoice_number == id_or_number
-    )
-    with ledger.reading() as connection:
-        row = connection.execute(sa.select(issued_invoices).where(wanted)).mappings().first()
-        if row is None:
-            raise MeterhouseError(
-                f"no issued invoice has the id or number {id_or_number}",
-                where=str(ledger),
-                remedy="the mart invoices lists them, with their status",
-            )
-        lines = sa.select(issued_lines).where(issued_lines.c.invoice_id == row["invoice_id"])
-        found = connection.execute(lines.order_by(issued_lines.c.line_number)).mappings().all()
-    return {**row, "lines": [dict(line) for line in found]}
 
 
 def _numbered(

@@ -15,13 +15,14 @@ import duckdb
 import pytest
 import servers
 import sqlalchemy as sa
+from issued import find_invoice
 
 import pipelines.ledger.dump  # noqa: F401  # all tables are known
 from pipelines.backup import back_up, restore
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
 from pipelines.ledger import URL_VARIABLE, Alert, LedgerError, Message, open_ledger
-from pipelines.ledger.books import Documents, Terms, all_closings, find_invoice, issue
+from pipelines.ledger.books import Documents, Terms, all_closings, issue
 from pipelines.ledger.schema import metadata
 
 ledger_url, postgres_server = servers.ledger_url, servers.postgres_server

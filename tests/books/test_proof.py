@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from issued import find_invoice
 
 from pipelines import dbt
 from pipelines.books.closing import close_books
@@ -20,7 +21,6 @@ from pipelines.costs import refresh_prices, resolve_new_names
 from pipelines.home import Home
 from pipelines.ingest import ingest_inbox
 from pipelines.ledger import open_ledger
-from pipelines.ledger.books import find_invoice
 from pipelines.progress import Quiet
 from pipelines.session import Session
 from pipelines.settings import Settings

@@ -1,6 +1,7 @@
 """Documents say what the published file says, to the digit, whatever the texts in it are."""
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -16,7 +17,7 @@ from published_files import APRIL, line, rows, write_published
 from pipelines.documents import read_document, read_month, write_documents, write_invoices
 from pipelines.documents.chart import bar_chart
 from pipelines.documents.compose import Document, cause_words, compose_credit_note, compose_invoice
-from pipelines.documents.render import render_html, render_pdf, render_png
+from pipelines.documents.render import _compiler, render_html, render_pdf
 from pipelines.documents.tables import render_csv
 from pipelines.documents.text import (
     money_text,
@@ -242,6 +243,13 @@ def test_the_same_invoice_gives_the_same_bytes(file, fonts):
     assert not [found for found in dates if not re.search(rb"1970", b"".join(found))]
 
 
+def pictures(document, fonts):
+    """The pages of the PDF as pictures, to count or to look at."""
+    told = {"document": json.dumps(dataclasses.asdict(document), ensure_ascii=False)}
+    pages = _compiler(fonts).compile(format="png", sys_inputs=told, timestamp=0, ppi=20)
+    return pages if isinstance(pages, list) else [pages]
+
+
 def test_two_hundred_lines_take_several_pages_and_none_is_lost(tmp_path, fonts):
     lines = [
         line(number, description=f"Line number {number} " + "with many words " * (number % 12), quantity=str(number),
@@ -250,7 +258,7 @@ def test_two_hundred_lines_take_several_pages_and_none_is_lost(tmp_path, fonts):
     ]  # fmt: skip
     document = composed(changed(tmp_path, invoice_lines=lines), "INV-000001")
     assert len(document.groups[0].lines) == 200
-    pages = render_png(document, fonts, ppi=20)
+    pages = pictures(document, fonts)
     assert 5 <= len(pages) <= 20
     page = Text(render_html(document))
     assert sum(text.startswith("Line number ") for text in page.texts) == 200
@@ -259,7 +267,7 @@ def test_two_hundred_lines_take_several_pages_and_none_is_lost(tmp_path, fonts):
 def test_an_invoice_without_lines_or_usage_is_a_page(tmp_path, fonts):
     document = composed(changed(tmp_path, invoice_lines=[], monthly_usage=[], credit_notes=[]), "INV-000001")
     assert document.usage == ()
-    assert len(render_png(document, fonts, ppi=20)) == 1
+    assert len(pictures(document, fonts)) == 1
 
 
 def test_charts_scale_to_the_highest_bar_and_the_limit():

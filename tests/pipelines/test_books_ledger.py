@@ -10,11 +10,11 @@ import servers
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from issued import find_invoice
 
-from pipelines.errors import MeterhouseError
 from pipelines.home import Home
 from pipelines.ledger import LedgerError, export_folder, open_ledger
-from pipelines.ledger.books import Documents, Terms, all_closings, find_invoice, issue, known_batches
+from pipelines.ledger.books import Documents, Terms, all_closings, issue, known_batches
 from pipelines.ledger.books_schema import BOOKS, closings, issued_invoices
 from pipelines.ledger.connect import WRITES, find_address, make_engine
 
@@ -243,12 +243,6 @@ def test_a_closing_comes_back_as_it_was_made(ledger):
     made = close(ledger, documents("a"), ["one"])
     assert all_closings(ledger) == [made]
     assert (made.through, made.as_of, made.invoice_count) == (date(2026, 3, 31), NOW, 1)
-
-
-def test_an_invoice_that_is_not_there_is_said_to_be_so(ledger):
-    with pytest.raises(MeterhouseError, match="INV-7") as caught:
-        find_invoice(ledger, "INV-7")
-    assert "invoices" in caught.value.remedy
 
 
 # Credit
