@@ -127,6 +127,7 @@ class StripeApi:
 
     def __init__(self, settings: StripeSettings, pace: Pace | None = None) -> None:
         import stripe
+        from stripe import _util
 
         self.settings = settings
         self.pace = pace or Pace()
@@ -134,6 +135,8 @@ class StripeApi:
         # Reports timings of earlier requests to Stripe; nothing here needs it.
         stripe.enable_telemetry = False
         logging.getLogger("stripe").addFilter(partial(_clean, settings.key))
+        # With STRIPE_LOG the SDK prints to stderr itself, past every filter.
+        _util.STRIPE_LOG = None
         http = stripe.RequestsClient(timeout=(self.pace.connect_seconds, self.pace.read_seconds))
         self._client = stripe.StripeClient(
             settings.key,

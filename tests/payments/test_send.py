@@ -335,6 +335,18 @@ def test_a_key_that_does_not_serve_ends_the_run_and_is_told_to_nobody(ledger, fa
     assert states(ledger) == {"PENDING"}
 
 
+@pytest.mark.parametrize("level", ["debug", "info"])
+def test_what_the_sdk_would_print_past_the_log_is_not_printed(ledger, fake, monkeypatch, capfd, level):
+    """STRIPE_LOG makes it print what Stripe answers, and Stripe may repeat a key that it refuses."""
+    monkeypatch.setattr("stripe._util.STRIPE_LOG", level)
+    issue_invoices(ledger, {"c-1": [1000]})
+    fake.key = "another"
+    with pytest.raises(ConfigurationError):
+        send(ledger, fake)
+    printed = capfd.readouterr()
+    assert KEY not in printed.out + printed.err
+
+
 def test_secrets_are_nowhere(home, ledger, fake, caplog):
     caplog.set_level(logging.DEBUG)
     issue_invoices(ledger, TWO)

@@ -125,6 +125,43 @@ def test_what_stripe_did_not_sign_is_refused_and_not_kept(ledger, invoice, how):
     assert state(ledger)["status"] == "open"
 
 
+def signed(payload, *secrets, at=None):
+    """A header as Stripe writes it: one moment, and a signature for every secret that is in force."""
+    at = int(time.time()) if at is None else at
+    parts = [
+        stripe.WebhookSignature.generate_signature_header(payload, one, timestamp=at).partition(",")[2]
+        for one in secrets
+    ]
+    return ",".join([f"t={at}", *parts])
+
+
+@pytest.mark.parametrize(
+    ("secrets", "age", "status"),
+    [
+        # While a secret is being changed, Stripe signs with the old one and the new one.
+        ((SECRET, "whsec_other"), 0, 200),
+        (("whsec_other", SECRET), 0, 200),
+        (("whsec_other", "whsec_third"), 0, 400),
+        ((SECRET,), webhooks.TOLERANCE_SECONDS - 30, 200),
+        ((SECRET,), webhooks.TOLERANCE_SECONDS + 1, 400),
+    ],
+)
+def test_any_signature_in_force_counts_while_it_is_fresh(ledger, invoice, secrets, age, status):
+    body = event("invoice.paid", paid(invoice))
+    header = signed(json.dumps(body), *secrets, at=int(time.time()) - age)
+    with listening(ledger) as url:
+        assert post(url, body, signature=header).status_code == status
+    assert count(ledger, stripe_events) == (status == 200)
+
+
+@pytest.mark.parametrize("scheme", ["v0", "v2"])
+def test_a_signature_of_another_scheme_counts_for_nothing(ledger, invoice, scheme):
+    body = event("invoice.paid", paid(invoice))
+    header = signed(json.dumps(body), SECRET).replace("v1=", f"{scheme}=")
+    with listening(ledger) as url:
+        assert post(url, body, signature=header).status_code == 400
+
+
 def test_order_does_not_matter(ledger, invoice):
     now = int(time.time())
     void = invoice | {"status": "void"}
