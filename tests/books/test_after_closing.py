@@ -1,0 +1,115 @@
+"""What readers see after a closing: the same, row by row, as if the whole warehouse had been built from nothing."""
+
+import shutil
+from datetime import date, timedelta
+from fnmatch import fnmatch
+
+import pytest
+from moving_home import SUBSCRIPTIONS, at_six, changed, without_checks
+from moving_home import MovingHome as Moving
+
+from pipelines.alerts import raise_new_alerts
+from pipelines.books.closing import _CHANGED_BY_CLOSING
+from pipelines.ledger import open_ledger
+
+CLOCK = at_six(4, 4)
+
+
+@pytest.fixture(scope="module")
+def moved(tmp_path_factory):
+    """Twice closed: the second time with late usage, a void, an anchor that moved, alerts and decisions."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("METERHOUSE_LEDGER_URL", raising=False)
+        moving = Moving(tmp_path_factory.mktemp("moved") / "home")
+        first = moving.put(moving.usage(date(2026, 1, 1), date(2026, 2, 20)))
+        with without_checks():
+            assert moving.close(date(2026, 2, 28), at_six(3, 4)).invoice_numbers
+        raise_new_alerts(moving.home, [], at_six(3, 4), environment={})
+        with open_ledger(moving.home) as ledger:
+            crossed = (
+                "from budget_alerts where kind = 'budget_threshold' and period_start = date '2026-02-01'"
+            )
+            [(alert,)] = moving.published(f"select min(alert_id) {crossed}")
+            [(advice,)] = moving.published("select min(recommendation_id) from recommendations")
+            ledger.mark_read([alert], at_six(3, 5))
+            ledger.dismiss(advice, at_six(3, 5))
+        calls = {event["customer_id"]: event for event in first if event["event_type"] == "call"}
+        more = moving.usage(date(2026, 2, 21), date(2026, 3, 31))
+        more[0] |= {"model": "unheard-of"}
+        moving.put([changed(calls["ada"], quantity="200"), changed(calls["bo"], is_void=True), *more])
+        moving.document("accounts/subscriptions.csv", SUBSCRIPTIONS % 10)
+        # An anchor that is edited must not let a check stop it.
+        assert moving.close(date(2026, 3, 31), CLOCK).credit_note_numbers
+        yield moving
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_what_a_closing_publishes_is_what_a_full_rebuild_publishes(moved):
+    after_closing = moved.published_rows()
+    shutil.rmtree(moved.home.warehouse)
+    with without_checks():
+        moved.run(CLOCK)
+    rebuilt = moved.published_rows()
+    assert list(after_closing) == list(rebuilt)
+    assert {name: rows for name, rows in rebuilt.items() if rows != after_closing[name]} == {}
+
+
+@pytest.mark.slow
+def test_a_check_that_warns_names_what_it_found(moved):
+    """As a run does: "Got 1 result" would send somebody to run SQL."""
+    assert moved.session is not None
+    [warning] = [warning for warning in moved.session.warnings if "unpriced_usage_is_empty" in warning]
+    assert "provider acme, model unheard-of, reason" in warning
+
+
+@pytest.mark.slow
+def test_and_there_was_something_to_show(moved):
+    """Equal is easy where tables are empty."""
+    count = {name: len(rows) for name, rows in moved.published_rows().items()}
+    for table in ("credit_notes", "credit_note_lines", "budget_alerts", "recommendations", "tie_out"):
+        assert count[table] > 0, table
+    assert count["stripe_invoice_items"] > count["focus_charges"] / 2 > 0
+    assert moved.published("select distinct currency from invoices where status = 'issued' order by 1") == [
+        ("EUR",),
+        ("USD",),
+    ]
+    assert moved.published("select count(*) from invoice_lines where line_type = 'adjustment'") != [(0,)]
+    assert moved.published("select count(*) from recommendations where status = 'dismissed'") == [(1,)]
+    assert moved.published("select count(*) from budget_alerts where read_at is not null") == [(1,)]
+    moved_on = moved.published("select min(service_start) from invoice_lines where customer_id = 'cy'"
+                               " and period_start = date '2026-02-10'")  # fmt: skip
+    assert moved_on == [(date(2026, 2, 10) + timedelta(days=19),)]
+
+
+def test_after_a_closing_is_built_what_reads_the_ledger_and_nothing_else(manifest):
+    """Rating reads it too, but only to leave the days of issued cycles alone, and a new one has its own days."""
+    names = {key: node["name"] for key, node in manifest["nodes"].items()
+             if node["resource_type"] == "model" and "proof" not in node["fqn"]}  # fmt: skip
+
+    def below(keys):
+        found = set(keys)
+        for key in keys:
+            found |= below([child for child in manifest["child_map"][key] if child in names])
+        return found
+
+    chosen = set()
+    for pattern in _CHANGED_BY_CLOSING:
+        [*roots] = [key for key, name in names.items() if fnmatch(name, pattern.removesuffix("+"))]
+        assert roots, pattern
+        chosen |= below(roots) if pattern.endswith("+") else set(roots)
+
+    stale = {"alert_reads", "decisions"}
+    reading, ahead = set(), [
+        child
+        for source in manifest["sources"].values()
+        if source["source_name"] == "ledger" and source["name"] not in stale
+        for child in manifest["child_map"][source["unique_id"]]
+    ]  # fmt: skip
+    while ahead:
+        key = ahead.pop()
+        if key in names and key not in reading:
+            reading.add(key)
+            if names[key] != "int_issued_periods":
+                ahead += manifest["child_map"][key]
+    assert {names[key] for key in chosen} == {names[key] for key in reading}
