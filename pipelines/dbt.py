@@ -8,16 +8,19 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from pipelines.build import building_file
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
+from pipelines.serving.measure import name_rows, open_tables
 
 PROJECT_DIR = Path(__file__).resolve().parents[1] / "dbt_project"
 LAYERS = ("staging", "intermediate", "marts", "actions")
@@ -80,15 +83,21 @@ class BuildSettings:
 
 @dataclass(frozen=True)
 class Trouble:
-    """A model or test that did not pass: its name, what dbt says, and the file with the SQL that ran."""
+    """A model or test that did not pass: its name, what dbt says, and the file with the SQL that ran.
+
+    :param found: of a check that warns the first rows, in words: nobody should have to run its SQL to know.
+    """
 
     name: str
     is_test: bool
     message: str
     sql_file: Path | None
+    found: str | None = None
 
     def __str__(self) -> str:
         kind = "check" if self.is_test else "model"
+        if self.found:
+            return f"{kind} {self.name}: {self.found}"
         return f"{kind} {self.name}: {self.message}" + (
             f"\n    SQL: {self.sql_file}" if self.sql_file else ""
         )
@@ -217,7 +226,7 @@ def build(
             failures.append(_trouble(result, target_dir(home)))
         elif status == "warn":
             warnings.append(_trouble(result, target_dir(home)))
-    return BuildResult(events, failures, warnings)
+    return BuildResult(events, failures, [_with_found(home, warning) for warning in warnings])
 
 
 def rebuild_models(home: Home, settings: BuildSettings, models: Sequence[str]) -> None:
@@ -396,3 +405,10 @@ def _trouble(result: Any, folder: Path) -> Trouble:  # noqa: ANN401
         message=" ".join((result.message or "failed").split()),
         sql_file=compiled,
     )
+
+
+def _with_found(home: Home, warning: Trouble) -> Trouble:
+    if warning.is_test and warning.sql_file is not None:
+        with suppress(duckdb.Error, OSError), open_tables(building_file(home)) as tables:
+            return replace(warning, found=name_rows(tables, warning.sql_file.read_text(encoding="utf-8")))
+    return warning

@@ -6,7 +6,6 @@ everything that the day touches; what it selects only decides which partition is
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from typing import Any
 
 import dagster as dg
@@ -19,9 +18,8 @@ from pipelines import build, dbt
 from pipelines.assets.lake import failing
 from pipelines.assets.serving import PUBLISHED, publish_session
 from pipelines.errors import MeterhouseError
-from pipelines.home import Home
 from pipelines.partitions import selected_partitions
-from pipelines.serving.measure import Grain, changed_partitions, grain_of, measure, name_rows, open_tables
+from pipelines.serving.measure import Grain, changed_partitions, grain_of, measure, open_tables
 from pipelines.session import Session
 
 Partitions = Mapping[Grain, dg.PartitionsDefinition[str]]
@@ -112,22 +110,8 @@ def _build(context: dg.AssetExecutionContext, session: Session, manifest: dbt.Ma
         except MeterhouseError:
             build.keep_failed_build(home)
             raise
-    found = _found(home, result)
-    session.warnings += [
-        f"check {warning.name}: {found[warning.name]}" if warning.name in found else str(warning)
-        for warning in result.warnings
-    ]
+    session.warnings += map(str, result.warnings)
     return result
-
-
-def _found(home: Home, result: dbt.BuildResult) -> dict[str, str]:
-    """By check that warns what it found, in words: nobody should have to run its SQL to know."""
-    found = {}
-    for trouble in result.warnings:
-        if trouble.is_test and trouble.sql_file is not None:
-            with suppress(duckdb.Error, OSError), open_tables(build.building_file(home)) as tables:
-                found[trouble.name] = name_rows(tables, trouble.sql_file.read_text(encoding="utf-8"))
-    return found
 
 
 def _export_ledger(session: Session) -> None:
@@ -175,7 +159,7 @@ def _asset_events(
 ) -> Iterator[Any]:
     """What dbt did in Dagster's words. Of a failed build only the checks count; its models are not kept."""
     models = {dg.AssetKey(model["name"]): model for model in dbt.models_in(manifest)}
-    found = _found(session.settings.home, result)
+    found = {warning.name: warning.found for warning in result.warnings if warning.found}
     with open_tables(build.building_file(session.settings.home)) as tables:
         for raw in result.events:
             message = DbtCoreCliEventMessage(raw_event=raw, event_history_metadata={})
