@@ -114,7 +114,8 @@ def automation_for(home: Home, manifest: dbt.Manifest) -> Automation:
     @dg.schedule(
         name="close_month",
         job=close,
-        cron_schedule=f"30 6 {grace + 1} * *",
+        # By noon the last day of the month is over in every time zone, also without grace.
+        cron_schedule=f"30 12 {grace + 1} * *",
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=f"Closes the month before, {grace} days after its end ({GRACE_VARIABLE}).",
     )

@@ -5,6 +5,8 @@ from datetime import date
 import dagster as dg
 
 from pipelines.assets.lake import failing
+from pipelines.assets.serving import PUBLISHED
+from pipelines.errors import ConfigurationError
 from pipelines.session import Session
 
 ISSUED = dg.AssetKey(["ledger", "issued_documents"])
@@ -33,11 +35,14 @@ def issued_documents(context: dg.AssetExecutionContext, config: CloseConfig) -> 
 
     session: Session = context.resources.session
     with failing(session):
-        through = (
-            date.fromisoformat(config.through) if config.through else last_day(month_before(session.as_of))
-        )
+        through = _day(config.through) if config.through else last_day(month_before(session.as_of))
         outcome = close_books(session, through)
+    for warning in session.warnings:
+        context.log.warning(warning)
     closing = outcome.closing
+    if session.published:
+        rows = {f"rows {name}": count for name, count in session.published.row_counts.items()}
+        context.log_event(dg.AssetMaterialization(PUBLISHED, metadata=rows))
     return dg.MaterializeResult(
         metadata={
             "through": through.isoformat(),
@@ -47,3 +52,12 @@ def issued_documents(context: dg.AssetExecutionContext, config: CloseConfig) -> 
         }
         | {f"total {row['currency']}": row["invoiced_words"] for row in outcome.plan.totals}
     )
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigurationError(
+            f"{text!r} is not a date", where="through", remedy="write e.g. 2026-03-31"
+        ) from None

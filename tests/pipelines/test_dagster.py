@@ -110,9 +110,9 @@ def test_schedules_ask_for_the_main_job_yesterday_and_the_month_that_ended(defin
 
 def test_books_are_closed_monthly_after_days_of_grace(definitions, instance):
     schedule = definitions.resolve_schedule_def("close_month")
-    assert (schedule.cron_schedule, schedule.job_name) == ("30 6 4 * *", "close")
+    assert (schedule.cron_schedule, schedule.job_name) == ("30 12 4 * *", "close")
     assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
-    when = datetime(2026, 1, 4, 6, 30, tzinfo=UTC)
+    when = datetime(2026, 1, 4, 12, 30, tzinfo=UTC)
     context = dg.build_schedule_context(instance, when, repository_def=definitions.get_repository_def())
     [request] = schedule.evaluate_tick(context).run_requests
     config = request.run_config["ops"]["ledger__issued_documents"]["config"]
