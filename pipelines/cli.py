@@ -504,22 +504,24 @@ def trace(  # noqa: PLR0917
 ) -> None:
     """Show the events behind an invoice line: their contributions, the allowance, the rule."""
     from pipelines.books.trace import Selection, trace_lines
-    from pipelines.books.trace_cli import save_trace, write_trace
+    from pipelines.books.trace_cli import need_output, save_trace, write_trace
     from pipelines.lock import hold_home
     from pipelines.progress import Terminal
 
     settings = _settings(home, as_of)
     _need_home(settings)
     selection = Selection.of(line=line_id, invoice=invoice, month=month)
+    file = output.expanduser().resolve() if output else None
+    need_output(output_format, file)
     with (
         Terminal() as steps,
         hold_home(settings.home, _command(), on_wait=_say_waiting(steps)),
         trace_lines(settings.home, selection, steps) as traced,
     ):
-        if output is None:
+        if file is None:
             write_trace(traced, sys.stdout, output_format)
         else:
-            count = save_trace(traced, output.expanduser().resolve())
+            count = save_trace(traced, file)
             typer.echo(f"Wrote {count:,} rows to {output}.")
 
 
@@ -547,7 +549,7 @@ def rebuild(  # noqa: PLR0917
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All documents that were ever issued.")] = False,
     output_format: Annotated[
-        str, typer.Option("--format", metavar="table|json|csv", help="How to write lines.")
+        str, typer.Option("--format", metavar="table|json|csv", help="How to write what is found.")
     ] = "table",
     home: HomeOption = None,
     as_of: AsOfOption = None,
@@ -555,7 +557,7 @@ def rebuild(  # noqa: PLR0917
 ) -> None:
     """Compute issued documents again from the lake as it was known, and compare them with the ledger."""
     from pipelines.books.proof import find_documents, lines_as_known_at, rebuild_documents
-    from pipelines.books.proof_cli import print_rebuilt, write_lines
+    from pipelines.books.proof_cli import need_format, write_lines, write_rebuilt
     from pipelines.ledger import open_ledger
     from pipelines.lock import hold_home
     from pipelines.progress import Terminal
@@ -570,16 +572,19 @@ def rebuild(  # noqa: PLR0917
             where="rebuild",
             remedy="name one document (with --as-known-at an invoice), or --month YYYY-MM, or --all",
         )
+    need_format(output_format)
+    instant = parse_instant(as_known_at, "--as-known-at") if as_known_at is not None else None
+    if month is not None:
+        _parse_month(month, "--month")
     with Terminal() as steps, hold_home(settings.home, _command(), on_wait=_say_waiting(steps)):
-        if document is not None and as_known_at is not None:
-            instant = parse_instant(as_known_at)
+        if document is not None and instant is not None:
             write_lines(lines_as_known_at(settings.home, document, instant, steps), sys.stdout, output_format)
             return
         with open_ledger(settings.home) as ledger:
             ledger.export()
             documents = find_documents(ledger, document, month)
             rebuilt = rebuild_documents(settings.home, ledger, documents, steps)
-    if not print_rebuilt(rebuilt, sys.stdout):
+    if not write_rebuilt(rebuilt, sys.stdout, output_format):
         raise typer.Exit(1)
 
 

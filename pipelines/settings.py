@@ -56,22 +56,21 @@ def close_grace_days(environment: Mapping[str, str] = os.environ) -> int:
     return int(text)
 
 
-def parse_instant(text: str) -> datetime:
+def parse_instant(text: str, option: str = "--as-of") -> datetime:
     """An ISO 8601 instant as UTC; without an offset it is one in UTC, and a day alone is its first moment.
 
+    :param option: what it was given for.
     :raises ConfigurationError: anything else.
     """
     try:
         instant = datetime.fromisoformat(text.strip())
     except ValueError:
         raise ConfigurationError(
-            f"{text!r} is not an instant", where="--as-of", remedy=_INSTANT_EXAMPLE
+            f"{text!r} is not an instant", where=option, remedy=_INSTANT_EXAMPLE
         ) from None
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=UTC)
     try:
         return instant.astimezone(UTC)
     except OverflowError:
-        raise ConfigurationError(
-            f"{text!r} is out of range", where="--as-of", remedy=_INSTANT_EXAMPLE
-        ) from None
+        raise ConfigurationError(f"{text!r} is out of range", where=option, remedy=_INSTANT_EXAMPLE) from None

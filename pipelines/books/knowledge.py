@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 import duckdb
 
 from pipelines.catalog.uses import recorded_uses, versions_at
-from pipelines.errors import MeterhouseError
+from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
 from pipelines.ledger.books import all_closings, known_batches
 from pipelines.serving.measure import open_tables
@@ -110,7 +110,7 @@ class Knowledge:
     def at(cls, home: Home, ledger: "Ledger", instant: datetime) -> Self:
         """What the home knew at an instant of the clock that its runs went by.
 
-        :raises MeterhouseError: it knew nothing, or it is not recorded which documents it used.
+        :raises ConfigurationError: it knew nothing, or it is not recorded which documents it used.
         """
         versions = versions_at(home, instant)
         if versions is None:
@@ -137,15 +137,15 @@ def _batches_known_at(home: Home, instant: datetime) -> Iterable[str]:
     return (batch_id for (batch_id,) in known)
 
 
-def _nothing_known(home: Home, instant: datetime) -> MeterhouseError:
+def _nothing_known(home: Home, instant: datetime) -> ConfigurationError:
     begins = min((use.used_from for use in recorded_uses(home)), default=None)
     if begins is None:
-        return MeterhouseError(
+        return ConfigurationError(
             "it is not recorded which catalog and accounts were in use",
             where=str(home.lake / "versions"),
             remedy="the next `meterhouse run` begins that history",
         )
-    return MeterhouseError(
+    return ConfigurationError(
         f"which catalog and accounts were in use at {instant.astimezone(UTC).isoformat()} is not recorded:"
         f" the history begins at {begins.isoformat()}",
         where=str(home.lake / "versions"),

@@ -19,7 +19,7 @@ from pipelines.books.knowledge import Knowledge
 from pipelines.books.pins import rate_pinned_periods
 from pipelines.books.recompute import recompute, recompute_part, scratch_folder
 from pipelines.dbt import Scope, code_version
-from pipelines.errors import MeterhouseError
+from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
 from pipelines.ledger import Ledger, open_ledger
 from pipelines.ledger.books import Closing, Row, all_closings
@@ -72,7 +72,7 @@ def find_documents(ledger: Ledger, document: str | None = None, month: str | Non
     """Issued documents: one by its id or number, or those of the cycles that end in a month, or all.
 
     :param month: of the last day of the cycle, ``2026-03``; of a credit note, of the cycle it corrects.
-    :raises MeterhouseError: there is none.
+    :raises ConfigurationError: there is none.
     """
     kinds: list[tuple[str, sa.Table, str, str, Any]] = [
         ("invoice", issued_invoices, "invoice_id", "invoice_number", issued_invoices.c.period_end),
@@ -93,9 +93,15 @@ def find_documents(ledger: Ledger, document: str | None = None, month: str | Non
                     known = (row[key], row[number], row["customer_id"], row["closing_number"])
                     found.append(Document(kind, *known, row["content_hash"]))
     if not found:
-        what = f"{document} is" if document else f"no cycle of {month} was" if month else "nothing was"
-        raise MeterhouseError(
-            f"{what} not issued" if document else f"{what} issued",
+        what = (
+            f"{document} is not issued"
+            if document
+            else f"no cycle of {month} was issued"
+            if month
+            else "nothing was issued"
+        )
+        raise ConfigurationError(
+            what,
             where=str(ledger),
             remedy="the mart invoices lists what is issued; --as-known-at computes what is not",
         )
@@ -155,8 +161,9 @@ def lines_as_known_at(home: Home, invoice: str, instant: datetime, steps: Steps)
     The caller holds the home's lock.
 
     :param invoice: an id, or a number if it is issued.
-    :returns: rows of the mart ``invoice_lines`` with the document's ``status``: draft, ready or issued.
-    :raises MeterhouseError: nothing of it was known then, or nobody knows the invoice now.
+    :returns: rows of the mart ``invoice_lines``, with total and status (draft, ready, issued) of the invoice.
+    :raises ConfigurationError: nobody knows the invoice, or it is not recorded what was known then.
+    :raises MeterhouseError: nothing of the invoice was known then.
     """
     with open_ledger(home) as ledger:
         invoice_id, customer_id = _owner(home, ledger, invoice)
@@ -183,7 +190,10 @@ def lines_as_known_at(home: Home, invoice: str, instant: datetime, steps: Steps)
 
 
 _KNOWN_LINES = """
-    select lines.*, coalesce(unissued.status, 'issued') as status
+    select
+        lines.*,
+        cast(sum(lines.amount_minor) over () as bigint) as invoice_total_minor,
+        coalesce(unissued.status, 'issued') as status
     from invoice_lines as lines
     left join int_unissued_invoices as unissued on lines.invoice_id = unissued.invoice_id
     where lines.invoice_id = $invoice_id
@@ -202,7 +212,7 @@ def _owner(home: Home, ledger: Ledger, invoice: str) -> tuple[str, str]:
             rows = _rows(tables, "select * from invoices where invoice_id = $invoice", {"invoice": invoice})
             found = [(row["invoice_id"], row["customer_id"]) for row in rows]
     if not found:
-        raise MeterhouseError(
+        raise ConfigurationError(
             f"there is no invoice {invoice}",
             where=str(home.warehouse_file),
             remedy="the mart invoices lists them, with their status",

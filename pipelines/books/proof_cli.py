@@ -6,7 +6,7 @@ Options and their help belong to ``pipelines.cli``; computing to ``proof``.
 import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, TextIO
 
@@ -21,42 +21,89 @@ from pipelines.serving.summary import minor_as_text
 
 _DETAILED = 3
 """So many documents are shown one by one; of more, those that differ and how many there are."""
+_HASH_COLUMN = 24
 _WIDTH = 140
 """Of a table that does not go to a terminal."""
 
 
-def print_rebuilt(rebuilt: Sequence[Rebuilt], output: TextIO) -> bool:
-    """Write what was found; whether everything is as it was issued."""
+def need_format(output_format: str) -> None:
+    """Say so before anything is computed.
+
+    :raises ConfigurationError: it is no format.
+    """
+    if output_format not in _WRITERS:
+        raise ConfigurationError(
+            f"{output_format!r} is not a format", where="--format", remedy=f"write {', '.join(_WRITERS)}"
+        )
+
+
+def write_rebuilt(rebuilt: Sequence[Rebuilt], output: TextIO, output_format: str) -> bool:
+    """Write what was found; whether everything is as it was issued.
+
+    :param output_format: table: in words, of many documents those that differ; json or csv: each document.
+    :raises ConfigurationError: another format.
+    """
+    need_format(output_format)
+    if output_format == "table":
+        _print_rebuilt(rebuilt, output)
+    else:
+        _WRITERS[output_format]([_as_row(found) for found in rebuilt], output)
+    return not any(found.difference for found in rebuilt)
+
+
+def _as_row(found: Rebuilt) -> dict[str, Any]:
+    difference = found.difference
+    return {
+        "kind": found.document.kind,
+        "number": found.document.number,
+        "id": found.document.document_id,
+        "customer_id": found.document.customer_id,
+        "closing_number": found.document.closing_number,
+        "is_equal": difference is None,
+        "issued_hash": found.document.content_hash,
+        "computed_hash": found.computed_hash,
+        "line_number": difference.line_number if difference else None,
+        "field": difference.field if difference else None,
+        "issued": difference.issued if difference else None,
+        "computed": difference.computed if difference else None,
+        "issued_by": found.issued_by,
+    }
+
+
+def _print_rebuilt(rebuilt: Sequence[Rebuilt], output: TextIO) -> None:
     console = Console(file=output, highlight=False, markup=False, soft_wrap=True)
     different = [found for found in rebuilt if found.difference]
     for found in rebuilt if len(rebuilt) <= _DETAILED else different:
         _print_one(console, found)
     if len(rebuilt) > _DETAILED:
         closings = len({found.document.closing_number for found in rebuilt})
+        of_closings = "1 closing" if closings == 1 else f"{closings:,} closings"
         console.print(
-            f"{len(rebuilt):,} documents of {closings:,} closings computed again from the lake:"
+            f"{len(rebuilt):,} documents of {of_closings} computed again from the lake:"
             f" {len(rebuilt) - len(different):,} equal, {len(different):,} different."
         )
     if versions := sorted({found.issued_by for found in rebuilt if found.issued_by}):
         console.print(
             f"Note: issued by other versions of the models ({', '.join(versions)}), computed by today's."
         )
-    return not different
 
 
 def _print_one(console: Console, found: Rebuilt) -> None:
     document = found.document
     console.print(f"{document.kind} {document.number} ({document.document_id}), {document.customer_id}:")
-    console.print(f"  issued in closing {document.closing_number}: {document.content_hash}")
-    console.print(f"  computed from the lake:  {found.computed_hash or 'does not come about'}")
+    issued = f"issued in closing {document.closing_number}:"
+    console.print(f"  {issued:{_HASH_COLUMN}} {document.content_hash}")
+    console.print(
+        f"  {'computed from the lake:':{_HASH_COLUMN}} {found.computed_hash or 'does not come about'}"
+    )
     if found.difference is None:
         console.print("  equal, in every field")
         return
     difference = found.difference
     where = f"line {difference.line_number}, " if difference.line_number else ""
     console.print(
-        f"  different: {where}{difference.field}: issued {_text(difference.issued)},"
-        f" computed {_text(difference.computed)}",
+        f"  different: {where}{difference.field}: issued {_words(difference.issued)},"
+        f" computed {_words(difference.computed)}",
         style="red",
     )
 
@@ -67,20 +114,18 @@ def write_lines(lines: Sequence[Mapping[str, Any]], output: TextIO, output_forma
     :param output_format: table, json or csv; numbers and days of json and csv are texts, exact.
     :raises ConfigurationError: another format.
     """
-    write = _WRITERS.get(output_format)
-    if write is None:
-        raise ConfigurationError(
-            f"{output_format!r} is not a format", where="--format", remedy=f"write {', '.join(_WRITERS)}"
-        )
-    write(lines, output)
+    need_format(output_format)
+    _WRITERS[output_format](lines, output)
 
 
 def _write_table(lines: Sequence[Mapping[str, Any]], output: TextIO) -> None:
     first = lines[0]
     table = Table(
-        title=f"{first['invoice_id']}, {first['customer_id']}, cycle from {first['period_start']}"
-        f" to {first['period_end']} (excluded): {first['status']}",
+        title=f"{first['invoice_id']} of {first['customer_id']}, cycle {first['period_start']}"
+        f" to {first['period_end'] - timedelta(days=1)}: {first['status']}",
         title_justify="left",
+        caption=f"Total {minor_as_text(first['invoice_total_minor'], first['currency'])} {first['currency']}",
+        caption_justify="right",
         box=box.SIMPLE_HEAD,
     )
     for name in ("Line", "What", "Quantity", f"Amount ({first['currency']})"):
@@ -105,8 +150,12 @@ def _write_json(lines: Sequence[Mapping[str, Any]], output: TextIO) -> None:
 
 def _write_csv(lines: Sequence[Mapping[str, Any]], output: TextIO) -> None:
     writer = csv.writer(output, lineterminator="\n")
-    writer.writerow(lines[0])
+    writer.writerow(lines[0].keys())
     writer.writerows([["" if value is None else _text(value) for value in line.values()] for line in lines])
+
+
+def _words(value: object) -> str:
+    return "nothing" if value is None else _text(value)
 
 
 def _text(value: object) -> str:

@@ -114,7 +114,8 @@ def trace_lines(home: Home, selection: Selection, steps: Steps) -> Iterator[duck
     :returns: a connection with ``line_proofs``, ``line_windows``, ``line_events`` (see the dbt project),
         ``line_statements`` (one row per adjustment line: what was stated, what is, and why) and
         ``traced_events`` (all of it as one table: a row per line, window and event; at least one per line).
-    :raises MeterhouseError: there is no such line, or the lake lacks what it was computed from.
+    :raises ConfigurationError: there is no such line.
+    :raises MeterhouseError: the lake lacks what it was computed from.
     """
     wanted = _wanted(home, selection)
     by_closing: dict[int | None, list[_Line]] = defaultdict(list)
@@ -165,7 +166,7 @@ def _wanted(home: Home, selection: Selection) -> list[_Line]:
         rows = tables.execute(_WANTED, {"by": selection.by, "value": selection.value}).fetchall()
     if not rows:
         what = "in the month" if selection.by == "month" else f"with the {selection.by} id"
-        raise MeterhouseError(
+        raise ConfigurationError(
             f"there is no line {what} {selection.value}",
             where=str(home.warehouse_file),
             remedy="the marts invoices and invoice_lines list what there is, as of the last `meterhouse run`",

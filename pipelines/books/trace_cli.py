@@ -28,37 +28,39 @@ _WIDTH = 140
 Row = Mapping[str, Any]
 
 
+def need_output(output_format: str, file: Path | None) -> None:
+    """Say so before anything is computed.
+
+    :raises ConfigurationError: it is no format, or the file ends neither in .parquet nor in .csv, or its
+        folder is missing.
+    """
+    if output_format not in _WRITERS:
+        raise ConfigurationError(
+            f"{output_format!r} is not a format", where="--format", remedy=f"write {', '.join(_WRITERS)}"
+        )
+    if file is not None and file.suffix not in _FILES:
+        raise ConfigurationError(
+            f"{file.name} is neither a .parquet nor a .csv file", where="--output", remedy="name it so"
+        )
+    if file is not None and not file.parent.is_dir():
+        raise ConfigurationError(
+            f"there is no folder {file.parent}", where="--output", remedy="make it, or choose another"
+        )
+
+
 def write_trace(traced: duckdb.DuckDBPyConnection, output: TextIO, output_format: str) -> None:
     """Write what ``trace_lines`` found: for people (the first events of each line), or all of it, exact.
 
     :param output_format: table, json or csv; numbers and instants of json and csv are texts.
-    :raises ConfigurationError: another format.
     """
-    write = _WRITERS.get(output_format)
-    if write is None:
-        raise ConfigurationError(
-            f"{output_format!r} is not a format", where="--format", remedy=f"write {', '.join(_WRITERS)}"
-        )
-    write(traced, output)
+    _WRITERS[output_format](traced, output)
 
 
 def save_trace(traced: duckdb.DuckDBPyConnection, file: Path) -> int:
-    """Write ``traced_events`` to a file, with exact decimals; the number of its rows.
-
-    :raises ConfigurationError: the name ends neither in .parquet nor in .csv, or its folder is missing.
-    """
-    options = {".parquet": "format parquet, compression zstd", ".csv": "format csv, header"}.get(file.suffix)
-    if options is None:
-        raise ConfigurationError(
-            f"{file.name} is neither a .parquet nor a .csv file", where="--output", remedy="name it so"
-        )
-    if not file.parent.is_dir():
-        raise ConfigurationError(
-            f"there is no folder {file.parent}", where="--output", remedy="make it, or choose another"
-        )
+    """Write ``traced_events`` to a .parquet or .csv file, with exact decimals; the number of its rows."""
     aside = file.with_name(f".{file.name}.tmp")
     path = str(aside).replace("'", "''")
-    traced.execute(f"copy (select * from traced_events) to '{path}' ({options})")
+    traced.execute(f"copy (select * from traced_events) to '{path}' ({_FILES[file.suffix]})")
     aside.replace(file)
     row = traced.execute("select count(*) from traced_events").fetchone()
     return int(row[0]) if row else 0
@@ -228,3 +230,4 @@ _WRITERS: Final[dict[str, Callable[[duckdb.DuckDBPyConnection, TextIO], None]]] 
     "json": _write_json,
     "csv": _write_csv,
 }
+_FILES: Final = {".parquet": "format parquet, compression zstd", ".csv": "format csv, header"}

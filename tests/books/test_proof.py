@@ -14,7 +14,7 @@ from issued import find_invoice
 from pipelines import dbt
 from pipelines.books.closing import close_books
 from pipelines.books.proof import find_documents, lines_as_known_at, rebuild_documents
-from pipelines.books.proof_cli import print_rebuilt
+from pipelines.books.proof_cli import write_rebuilt
 from pipelines.books.trace import Selection, trace_lines
 from pipelines.books.trace_cli import write_trace
 from pipelines.costs import refresh_prices, resolve_new_names
@@ -231,7 +231,7 @@ def test_every_document_of_a_year_comes_about_again(year):
              for line in find_invoice(ledger, document.number)["lines"]]  # fmt: skip
     assert sum(line["line_type"] == "adjustment" for line in lines) >= 3
     output = io.StringIO()
-    assert print_rebuilt(rebuilt, output)
+    assert write_rebuilt(rebuilt, output, "table")
     assert f"{len(documents)} equal, 0 different" in output.getvalue()
 
 
@@ -308,7 +308,7 @@ def test_a_difference_is_named_by_its_field():
     absent = _compare(document, issued, {}, "older models")
     assert (absent.computed_hash, absent.difference.computed) == (None, "none")
     output = io.StringIO()
-    assert not print_rebuilt([replace(other, issued_by="older")], output)
+    assert not write_rebuilt([replace(other, issued_by="older")], output, "table")
     assert "line 1, quantity: issued 1.5, computed 1.51" in output.getvalue()
     assert "issued by other versions of the models (older)" in output.getvalue()
 

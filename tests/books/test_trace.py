@@ -117,7 +117,7 @@ def test_a_line_is_traced_for_people_and_programs(cli, finished_home, tmp_path):
 
 def test_a_line_that_does_not_exist_says_what_to_do(cli, finished_home):
     traced = cli("trace", "line_nothing", "--home", finished_home)
-    assert traced.returncode == 1
+    assert traced.returncode == 2
     assert "no line with the line id line_nothing" in traced.stderr
     assert "invoice_lines" in traced.stderr
 
