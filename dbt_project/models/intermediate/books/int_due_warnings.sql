@@ -81,7 +81,7 @@ unbilled_usage as (
         'unbilled usage' as kind,
         unbilled.customer_id,
         unbilled.event_type as subject,
-        cast(sum(unbilled.event_count) as varchar) || ' events of ' || unbilled.event_type || ' are not billed: '
+        {{ counted("sum(unbilled.event_count)", "event") }} || ' of ' || unbilled.event_type || ', not billed: '
         || replace(unbilled.reason, '_', ' ') as message
     from unbilled
     inner join cycles
@@ -101,7 +101,7 @@ unknown_costs as (
         'unknown cost' as kind,
         activity.customer_id,
         activity.unpriced_reason as subject,
-        cast(sum(activity.event_count) as varchar) || ' events have no known provider cost: '
+        {{ counted("sum(activity.event_count)", "event") }} || ' without a known provider cost: '
         || replace(activity.unpriced_reason, '_', ' ') as message
     from activity
     inner join cycles
