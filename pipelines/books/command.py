@@ -4,16 +4,27 @@ import calendar
 import re
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from typing import Final
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipelines.books.closing import ClosingOutcome, ClosingPlan
 from pipelines.errors import ConfigurationError
 from pipelines.ledger.books import Row
 
-_MOST_WARNINGS = 20
+_MOST_WARNINGS = 10
+"""Of one kind."""
+_WIDEST_ID = 36
+_KINDS: Final = {
+    "outlier": ("Invoices unlike those that the customer had before", "invoices"),
+    "negative margin": ("Months that cost more than they bring", "customer_margins"),
+    "unknown cost": ("Usage whose provider cost nobody knows", "unpriced_usage"),
+    "unbilled usage": ("Usage that nobody pays for", "unbilled_usage"),
+}
+"""What a kind of warning is called, and the mart that has all of it."""
 
 
 def last_day(month: str | None, through: date | None = None) -> date:
@@ -48,20 +59,28 @@ def print_outcome(
     plan, closing = outcome.plan, outcome.closing
     through = plan.terms.through
     if not plan.documents:
-        console.print(f"Nothing to issue through {through}: every cycle is issued, and nothing changed.")
+        waits = any(row["waiting_count"] for row in plan.totals)
+        console.print(
+            f"Nothing to issue through {through}: every cycle that ended by then is issued"
+            + ("." if waits else ", and nothing corrects it now.")
+        )
     else:
         console.print(_totals(plan, is_dry_run=is_dry_run))
         _print_adjustments(plan.totals, console)
     _print_waiting(plan.totals, console)
+    for warning in build_warnings:
+        console.print(f"Warning: {warning}", style="yellow", markup=False)
     if closing is not None:
         console.print(
             f"Closing {closing.closing_number} through {through}: {_numbers(outcome)}.", markup=False
         )
-    for warning in build_warnings:
-        console.print(f"Warning: {warning}", style="yellow", markup=False)
+        console.print(
+            "`meterhouse invoice` writes them as documents, `meterhouse send` sends them to Stripe.",
+            markup=False,
+        )
     if is_dry_run:
         _print_warnings(plan.warnings, console)
-        console.print("Nothing was issued. Without --dry-run the same would be, if nothing changes before.")
+        console.print("Nothing was issued: this was a dry run. Without --dry-run the command issues it.")
 
 
 def _totals(plan: ClosingPlan, *, is_dry_run: bool) -> Table:
@@ -70,7 +89,7 @@ def _totals(plan: ClosingPlan, *, is_dry_run: bool) -> Table:
         box=box.SIMPLE_HEAD, title=f"Cycles through {plan.terms.through}: {verb}", title_justify="left"
     )
     table.add_column("Currency")
-    for heading in ("Invoices", "Total", "Credit notes", "Total", "Net"):
+    for heading in ("Invoices", "Invoiced", "Credit notes", "Credited", "Net"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in plan.totals:
         table.add_row(
@@ -88,8 +107,8 @@ def _print_adjustments(totals: Sequence[Row], console: Console) -> None:
     for row in totals:
         if row["adjustment_count"]:
             console.print(
-                f"Of the invoices' total {row['adjusted_words']} {row['currency']} are"
-                f" {row['adjustment_count']:,} adjustments of earlier cycles.",
+                f"Invoiced includes {_count(row['adjustment_count'], 'adjustment')} of earlier cycles:"
+                f" {row['adjusted_words']} {row['currency']}.",
                 markup=False,
             )
 
@@ -98,21 +117,39 @@ def _print_waiting(totals: Sequence[Row], console: Console) -> None:
     for row in totals:
         if row["waiting_count"]:
             console.print(
-                f"{row['waiting_count']:,} adjustments ({row['waiting_words']} {row['currency']})"
-                " wait for invoices whose cycle is still open.",
+                f"Not issued yet, for an invoice whose cycle is still open:"
+                f" {_count(row['waiting_count'], 'adjustment')}, {row['waiting_words']} {row['currency']}.",
                 markup=False,
             )
 
 
 def _print_warnings(warnings: Sequence[Row], console: Console) -> None:
+    """By kind, what concerns money first; of many the first few, and where all of them are."""
     if not warnings:
         console.print("Nothing unusual: no outliers, unbilled usage, negative margins or unknown costs.")
         return
     console.print(f"To look at before closing ({len(warnings):,}):")
-    for row in warnings[:_MOST_WARNINGS]:
-        console.print(f"  {row['kind']}: {row['customer_id']}: {row['message']}", markup=False)
-    if len(warnings) > _MOST_WARNINGS:
-        console.print(f"  … and {len(warnings) - _MOST_WARNINGS:,} more")
+    kinds = {row["kind"]: None for row in warnings}
+    for kind in [
+        *(kind for kind in _KINDS if kind in kinds),
+        *(kind for kind in kinds if kind not in _KINDS),
+    ]:
+        heading, mart = _KINDS.get(kind, (kind, ""))
+        found = [row for row in warnings if row["kind"] == kind]
+        table = Table(box=None, show_header=False, padding=(0, 0, 0, 4))
+        table.add_column(overflow="fold", max_width=_WIDEST_ID)
+        table.add_column()
+        for row in found[:_MOST_WARNINGS]:
+            table.add_row(Text(row["customer_id"]), Text(row["message"]))
+        console.print(f"  {heading} ({len(found):,})", markup=False)
+        console.print(table)
+        if len(found) > _MOST_WARNINGS:
+            where = f"; all are in the mart {mart}" if mart else ""
+            console.print(f"    … and {len(found) - _MOST_WARNINGS:,} more{where}", markup=False)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _numbers(outcome: ClosingOutcome) -> str:
