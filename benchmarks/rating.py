@@ -55,13 +55,15 @@ class Result:
     peak_mib: int
 
 
-def generate(path: Path, customers: int, meters: int, cycles: int) -> Home:
+def generate(path: Path, customers: int, meters: int, cycles: int, *, bills_all: bool = False) -> Home:
     """A home under ``path`` with customers on five plans in several time zones.
 
     Every meter of every customer has about four events a cycle. Equal arguments give equal rows.
+
+    :param bills_all: every charge gives an invoice line, and so does the price of every plan.
     """
     home = Home(path).ensure()
-    _write_documents(home, customers, meters)
+    _write_documents(home, customers, meters, bills_all=bills_all)
     save_versions(home, load_configuration(home))
     days = cycles * 30
     with duckdb.connect() as connection:
@@ -149,7 +151,7 @@ def _dbt(home: Home, as_of: date, select: str, exclude: str = "") -> None:
     subprocess.run(command, env=os.environ | settings, check=True)
 
 
-def _write_documents(home: Home, customers: int, meters: int) -> None:
+def _write_documents(home: Home, customers: int, meters: int, *, bills_all: bool) -> None:
     aggregations = {0: "max", 1: "unique"}
     prices: dict[str, dict[str, object]] = {
         "per_unit": {"unit_amount": "0.02"},
@@ -181,14 +183,18 @@ def _write_documents(home: Home, customers: int, meters: int) -> None:
             "name": f"Plan {plan}",
             "rank": plan + 1,
             "currency": "USD",
-            "price": str(29 * plan),
+            "price": str(29 * (plan + bills_all)),
             "effective_from": "2024-01-01",
             "charges": [
                 {
                     "meter": f"meter_{number}",
                     "included": str(5 * (plan + 1)),
                     "reset": "day" if number == 9 else "cycle",
-                    "overage": {"model": (model := MODELS[number % len(MODELS)]), **prices[model]},
+                    "overage": {
+                        "model": (model := MODELS[number % len(MODELS)]),
+                        "invoice_zero": bills_all,
+                        **prices[model],
+                    },
                 }
                 for number in range(meters)
             ],
