@@ -224,6 +224,16 @@ def without_checks() -> Iterator[None]:
         yield
 
 
+def home_with_three_months(root: Path, as_of: datetime) -> Home:
+    """A home after a run in 2026, whose first three months nobody has closed."""
+    with pytest.MonkeyPatch.context() as patch, without_checks():
+        patch.delenv("METERHOUSE_LEDGER_URL", raising=False)
+        moving = MovingHome(root)
+        moving.put(moving.usage(date(2026, 1, 1), date(2026, 3, 31)))
+        moving.run(as_of)
+    return moving.home
+
+
 def changed(event: Event, **fields: object) -> Event:
     """The next revision of an event."""
     return event | {"revision": event.get("revision", 0) + 1} | fields

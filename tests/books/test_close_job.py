@@ -2,13 +2,13 @@
 
 import shutil
 import warnings
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
 import dagster as dg
 import pytest
-from moving_home import MovingHome, meterhouse, published_rows, without_checks
+from moving_home import home_with_three_months, meterhouse, published_rows, without_checks
 
 from pipelines.home import Home
 from pipelines.ledger import open_ledger
@@ -28,13 +28,7 @@ CLOCK = datetime(2026, 4, 4, 12, 30, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home after a run, with three months that nobody has closed."""
-    with pytest.MonkeyPatch.context() as patch, without_checks():
-        patch.delenv("METERHOUSE_LEDGER_URL", raising=False)
-        moving = MovingHome(tmp_path_factory.mktemp("built") / "home")
-        moving.put(moving.usage(date(2026, 1, 1), date(2026, 3, 31)))
-        moving.run(CLOCK)
-    return moving.home
+    return home_with_three_months(tmp_path_factory.mktemp("built") / "home", CLOCK)
 
 
 def copy_of(home: Home, folder: Path) -> Home:

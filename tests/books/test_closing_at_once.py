@@ -3,14 +3,14 @@
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import servers
 import sqlalchemy as sa
 from conftest import Cli
-from moving_home import MovingHome, published_rows, without_checks
+from moving_home import home_with_three_months, published_rows
 
 from pipelines.home import Home
 from pipelines.ledger import open_ledger
@@ -69,13 +69,7 @@ closing.issue = ask
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home after a run, with three months that nobody has closed."""
-    with pytest.MonkeyPatch.context() as patch, without_checks():
-        patch.delenv("METERHOUSE_LEDGER_URL", raising=False)
-        moving = MovingHome(tmp_path_factory.mktemp("built") / "home")
-        moving.put(moving.usage(date(2026, 1, 1), date(2026, 3, 31)))
-        moving.run(CLOCK)
-    return moving.home
+    return home_with_three_months(tmp_path_factory.mktemp("built") / "home", CLOCK)
 
 
 @dataclass
