@@ -57,8 +57,8 @@
     {{ where_checked() }}
 {%- endmacro %}
 
-{#- The charges that serve: those that monthly_usage bills, and those of periods that it does not hold: not begun at the
-    clock of this build, or issued under an anchor that was edited since. -#}
+{#- The charges that serve: those that monthly_usage bills, and those of periods that have not begun at the clock of this
+    build, which it does not hold yet. -#}
 {% macro serving_charges() -%}
     select
         customer_id,
@@ -78,23 +78,6 @@
             periods.plan_id = charges.plan_id
             and periods.plan_version = charges.effective_from
     where not periods.has_begun
-    union all
-    select
-        periods.customer_id,
-        charges.meter_id,
-        periods.service_start,
-        periods.service_end
-    from {{ ref("int_covered_periods") }} as periods
-    inner join {{ ref("stg_catalog__charges") }} as charges
-        on
-            periods.plan_id = charges.plan_id
-            and periods.plan_version = charges.effective_from
-    left join {{ ref("int_service_periods") }} as own
-        on
-            periods.subscription_id = own.subscription_id
-            and periods.period_start = own.period_start
-            and periods.period_end = own.period_end
-    where own.subscription_id is null
 {%- endmacro %}
 
 {#- A number for a text: equal texts have equal ones, different texts nearly always different ones. -#}

@@ -87,7 +87,8 @@ def close_books(
 ) -> ClosingOutcome:
     """Issue the invoices and corrections of every cycle whose last day lies on or before a day.
 
-    Closing again without news issues nothing. A dry run only writes what a build aside needs, and removes it.
+    Closing again without news issues nothing; if an earlier closing was cut off before the marts showed it,
+    they do then. A dry run only writes what a build aside needs, and removes it.
 
     :raises ConfigurationError: catalog or accounts have faults.
     :raises MeterhouseError: files wait unread, a cycle is not over, or a check failed; nothing was issued. Or
@@ -120,6 +121,8 @@ def close_books(
             _forget_build(home)
             raise
         if closing is None:
+            if not is_dry_run and closings and _is_behind(home, len(closings)):
+                _show(session, settings, manifest, closings[-1])
             _forget_build(home)
         else:
             _show(session, settings, manifest, closing)
@@ -236,6 +239,16 @@ def _build_aside(
             where=str(kept),
             remedy="open this file with duckdb and run the SQL named above; close once a run ends well",
         )
+
+
+def _is_behind(home: Home, closing_count: int) -> bool:
+    """Whether an earlier closing was cut off after it issued, so that the marts do not show it."""
+    try:
+        with duckdb.connect(str(home.warehouse_file), read_only=True) as connection:
+            [(shown,)] = connection.execute("select count(*) from stg_ledger__closings").fetchall()
+    except duckdb.Error:
+        return True
+    return bool(shown < closing_count)
 
 
 def _is_current(home: Home, settings: dbt.BuildSettings, closing_count: int) -> bool:

@@ -2,14 +2,13 @@
 
 import shutil
 from datetime import date, timedelta
-from fnmatch import fnmatch
 
 import pytest
 from moving_home import SUBSCRIPTIONS, at_six, changed, without_checks
 from moving_home import MovingHome as Moving
 
 from pipelines.alerts import raise_new_alerts
-from pipelines.books.closing import _CHANGED_BY_CLOSING
+from pipelines.books.closing import _changed_by_closing
 from pipelines.ledger import open_ledger
 
 CLOCK = at_six(4, 4)
@@ -82,34 +81,7 @@ def test_and_there_was_something_to_show(moved):
     assert moved_on == [(date(2026, 2, 10) + timedelta(days=19),)]
 
 
-def test_after_a_closing_is_built_what_reads_the_ledger_and_nothing_else(manifest):
-    """Rating reads it too, but only to leave the days of issued cycles alone, and a new one has its own days."""
-    names = {key: node["name"] for key, node in manifest["nodes"].items()
-             if node["resource_type"] == "model" and "proof" not in node["fqn"]}  # fmt: skip
-
-    def below(keys):
-        found = set(keys)
-        for key in keys:
-            found |= below([child for child in manifest["child_map"][key] if child in names])
-        return found
-
-    chosen = set()
-    for pattern in _CHANGED_BY_CLOSING:
-        [*roots] = [key for key, name in names.items() if fnmatch(name, pattern.removesuffix("+"))]
-        assert roots, pattern
-        chosen |= below(roots) if pattern.endswith("+") else set(roots)
-
-    stale = {"alert_reads", "decisions"}
-    reading, ahead = set(), [
-        child
-        for source in manifest["sources"].values()
-        if source["source_name"] == "ledger" and source["name"] not in stale
-        for child in manifest["child_map"][source["unique_id"]]
-    ]  # fmt: skip
-    while ahead:
-        key = ahead.pop()
-        if key in names and key not in reading:
-            reading.add(key)
-            if names[key] != "int_issued_periods":
-                ahead += manifest["child_map"][key]
-    assert {names[key] for key in chosen} == {names[key] for key in reading}
+def test_a_closing_builds_what_reads_the_ledger_and_rates_nothing(manifest):
+    built = set(_changed_by_closing(manifest))
+    assert {"stg_ledger__closings", "int_billed_lines", "invoices", "tie_out", "focus_charges"} <= built
+    assert not built & {"int_customer_timezones", "int_service_periods", "int_rated_lines", "daily_usage"}
