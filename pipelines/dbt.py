@@ -205,6 +205,7 @@ def build(
         outcome = _invoke(
             [
                 "build",
+                "--no-write-json",
                 "--exclude-resource-type=unit_test",
                 "--exclude",
                 ON_DEMAND,
@@ -212,6 +213,7 @@ def build(
             ],
             target_dir(home),
             [receive],
+            load_parsed(home),
         )
     if outcome.result is None:
         raise MeterhouseError(
@@ -258,7 +260,7 @@ def run_models(
     select = [f"+{model}" if with_parents else model for model in models]
     with _environment(variables):
         # Another place of the warehouse would make dbt parse everything again; it gets what was parsed.
-        parsed = _load_parsed(home)
+        parsed = load_parsed(home)
         outcome = _invoke(["run", "--no-write-json", "--select", *select], folder, [], parsed)
     _need_success(outcome, folder, warehouse_file)
 
@@ -318,15 +320,18 @@ def _parsed(kept: Path) -> Path:
     return kept.with_suffix(".msgpack")
 
 
-def _load_parsed(home: Home) -> Any:  # noqa: ANN401
-    """The parsed project in dbt's own form, for a build whose warehouse is elsewhere."""
+def load_parsed(home: Home) -> Any:  # noqa: ANN401
+    """The parsed project in dbt's own form; dbt that is given it looks at none of the project's files."""
     from dbt.contracts.graph.manifest import Manifest
     from dbt.parser.manifest import extended_mashumuro_decoder
 
     kept = target_dir(home) / f"manifest-{code_version()}.json"
     if not (kept.exists() and _parsed(kept).exists()):
         _parse(home, kept)
-    return Manifest.from_msgpack(_parsed(kept).read_bytes(), decoder=extended_mashumuro_decoder)
+    parsed: Any = Manifest.from_msgpack(_parsed(kept).read_bytes(), decoder=extended_mashumuro_decoder)
+    # What macros read as `graph`.
+    parsed.build_flat_graph()
+    return parsed
 
 
 def _attach_singular_tests(manifest: dict[str, Any]) -> None:
@@ -378,13 +383,13 @@ def _invoke(
     callbacks: Sequence[Callable[[Any], None]],
     parsed: Any = None,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
-    """Run dbt in this process; it writes into the folder. ``parsed``: what ``_load_parsed`` gives."""
+    """Run dbt in this process; it writes into the folder. ``parsed``: what ``load_parsed`` gives."""
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
 
     where = [f"--project-dir={PROJECT_DIR}", f"--profiles-dir={PROJECT_DIR}"]
     kept = [f"--target-path={folder}", f"--log-path={folder}"]
-    quiet = ["--log-level=none", "--log-level-file=info", "--no-print", "--no-use-colors"]
+    quiet = ["--log-level=none", "--log-level-file=warn", "--no-print", "--no-use-colors"]
     no_calls = ["--no-send-anonymous-usage-stats", "--no-version-check"]
     try:
         runner = dbtRunner(manifest=parsed, callbacks=list(callbacks))

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
+from parsed import give_parsed, parsed_home
+
+from pipelines import dbt
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 NOW = "2026-04-01T00:00:00Z"
-PROJECT = Path(__file__).parents[1] / "dbt_project"
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +33,7 @@ def cli() -> Cli:
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith("METERHOUSE_")
         }
-        return subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", code, *map(str, arguments)],
             capture_output=True,
             text=True,
@@ -38,19 +41,35 @@ def cli() -> Cli:
             check=False,
             env={**environment, "COLUMNS": "200", "TERM": "dumb", **(settings or {})},
         )
+        if arguments[:1] == ("init",) and result.returncode == 0 and "--home" in arguments:
+            give_parsed(Path(arguments[arguments.index("--home") + 1]))
+        return result
 
     return run
 
 
+def shared_home(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A home that is made once, for all workers of a test run; who changes it copies it first."""
+    base = factory.getbasetemp()
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with FileLock(f"{place}.lock"):
+        if not (place / "made").exists():
+            shutil.rmtree(place, ignore_errors=True)
+            make(place / "home")
+            (place / "made").touch()
+    return place / "home"
+
+
 @pytest.fixture(scope="session")
 def _finished_home(tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> Path:
-    home = tmp_path_factory.mktemp("finished") / "home"
-    simulation = ["--events", 2000, "--days", 45, "--seed", 7, "--until", "2026-04-01"]
-    for command in (["init", "--product", "coachos"], ["simulate-usage", *simulation], ["run"]):
-        result = cli(*command, "--home", home, "--as-of", NOW)
-        assert result.returncode == 0, result.stdout + result.stderr
-    (home / "last-run.txt").write_text(result.stdout, encoding="utf-8")
-    return home
+    def make(home: Path) -> None:
+        simulation = ["--events", 2000, "--days", 45, "--seed", 7, "--until", "2026-04-01"]
+        for command in (["init", "--product", "coachos"], ["simulate-usage", *simulation], ["run"]):
+            result = cli(*command, "--home", home, "--as-of", NOW)
+            assert result.returncode == 0, result.stdout + result.stderr
+        (home / "last-run.txt").write_text(result.stdout, encoding="utf-8")
+
+    return shared_home(tmp_path_factory, "finished", make)
 
 
 @pytest.fixture
@@ -60,16 +79,7 @@ def finished_home(_finished_home: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def manifest() -> dict[str, Any]:
     """The parsed dbt project, for tests over its structure."""
-    from dbt.cli.main import dbtRunner
-
-    target = tmp_path_factory.mktemp("manifest")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("METERHOUSE_WAREHOUSE_FILE", str(target / "unused.duckdb"))
-        result = dbtRunner().invoke(
-            ["parse", "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", str(target),
-             "--log-path", str(target), "--quiet"]
-        )  # fmt: skip
-    assert result.success, result.exception
-    return json.loads((target / "manifest.json").read_text())
+    [file] = dbt.target_dir(parsed_home()).glob("manifest-*.json")
+    return json.loads(file.read_text())

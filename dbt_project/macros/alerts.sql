@@ -73,16 +73,12 @@
 {% macro delete_alert_days(earlier=0, later=0) %}
     {%- if execute and is_incremental() -%}
         delete from {{ this }} where {{ is_alert_day("customer_id", "usage_date", earlier, later) }}
-    {%- else -%}
-        select 1
     {%- endif -%}
 {% endmacro %}
 
 {% macro delete_alert_months() %}
     {%- if execute and is_incremental() -%}
         delete from {{ this }} where {{ is_alert_month("customer_id", "calendar_month") }}
-    {%- else -%}
-        select 1
     {%- endif -%}
 {% endmacro %}
 

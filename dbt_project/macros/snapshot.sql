@@ -40,7 +40,5 @@
 {% macro default__describe_snapshot_columns() -%}
     {%- for entry in snapshot_columns() -%}
         comment on column {{ this }}.{{ entry.column }} is {{ quoted(entry.comment) }};
-    {% else -%}
-        select 1
     {%- endfor -%}
 {%- endmacro %}

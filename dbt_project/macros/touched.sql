@@ -34,8 +34,6 @@
         {%- else -%}
             delete from {{ this }} where {{ is_touched("customer_id", "usage_date") }}
         {%- endif -%}
-    {%- else -%}
-        select 1
     {%- endif -%}
 {% endmacro %}
 
@@ -147,7 +145,5 @@
 {% macro delete_uncovered() %}
     {%- if execute and is_incremental() -%}
         delete from {{ this }} {{ where_uncovered() }}
-    {%- else -%}
-        select 1
     {%- endif -%}
 {% endmacro %}

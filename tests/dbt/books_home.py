@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from parsed import give_parsed
 from rating_lake import RatingHome
 
 from pipelines.books.closing import CLOSING_MODELS, ClosingPlan, read_plan
@@ -23,9 +23,9 @@ _BUILT = "+int_due_totals +int_due_warnings +int_due_periods +int_periods_to_pin
 class BooksHome(RatingHome):
     """A rating home with a ledger of its own."""
 
-    @property
-    def warehouse_file(self) -> Path:
-        return self.root / "warehouse/meterhouse.duckdb"
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        give_parsed(self.root)
 
     def plan(self, through: str) -> ClosingPlan:
         """What a closing would issue."""

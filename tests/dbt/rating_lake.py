@@ -16,6 +16,7 @@ import duckdb
 import polars as pl
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
+from parsed import parsed_project
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"
 Row = Mapping[str, Any]
@@ -173,7 +174,8 @@ class RatingHome:
 
     @property
     def warehouse_file(self) -> Path:
-        return self.root / "warehouse/building.duckdb"
+        """Named like every home's, since views and the parsed project name their database."""
+        return self.root / "warehouse/meterhouse.duckdb"
 
     def documents(self, kind: str, tables: Mapping[str, Iterable[Row]]) -> None:
         """A new catalog or accounts version; tables that are not given are empty."""
@@ -276,6 +278,7 @@ class RatingHome:
             "--no-use-colors",
             "--log-level-file",
             "none",
+            "--no-write-json",
         ]
         if command == "build":
             arguments += ["--exclude-resource-type", "unit_test", "--indirect-selection", "cautious"]
@@ -284,7 +287,7 @@ class RatingHome:
         before = dict(os.environ)
         os.environ.update(settings)
         try:
-            result = dbtRunner().invoke(arguments)
+            result = dbtRunner(manifest=parsed_project()).invoke(arguments)
         finally:
             DuckDBConnectionManager.close_all_connections()
             os.environ.clear()

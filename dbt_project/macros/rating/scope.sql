@@ -25,7 +25,5 @@
             (subscription_id, period_start) not in (
                 select (subscription_id, period_start) from {{ ref("int_rated_periods") }} where not is_due
             )
-    {%- else -%}
-        select 1
     {%- endif -%}
 {% endmacro %}

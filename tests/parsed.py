@@ -1,0 +1,38 @@
+"""The dbt project, parsed once for all tests until one of its files changes; by itself each home parses it again.
+
+What is built on it belongs to the tests.
+"""
+
+import shutil
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from pipelines import dbt
+from pipelines.home import Home
+
+_KEPT = Home(Path(__file__).parents[1] / ".pytest_cache" / "meterhouse")
+
+
+@cache
+def parsed_home() -> Home:
+    """A home that holds nothing but the parsed project; processes share it."""
+    _KEPT.cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(_KEPT.cache / "parsing.lock"):
+        dbt.load_manifest(_KEPT)
+    return _KEPT
+
+
+def give_parsed(root: Path) -> None:
+    """Put the parsed project where a home keeps it."""
+    kept = dbt.target_dir(Home(root))
+    kept.mkdir(parents=True, exist_ok=True)
+    for file in dbt.target_dir(parsed_home()).glob("manifest-*"):
+        shutil.copy(file, kept)
+
+
+def parsed_project() -> Any:
+    """As dbt takes it; a copy for each build, which writes into it."""
+    return dbt.load_parsed(parsed_home())
