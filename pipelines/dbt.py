@@ -85,21 +85,24 @@ class BuildSettings:
 class Trouble:
     """A model or test that did not pass: its name, what dbt says, and the file with the SQL that ran.
 
-    :param found: of a check that warns the first rows, in words: nobody should have to run its SQL to know.
+    :param found: of a check the first rows, in words: nobody should have to run its SQL to know.
     """
 
     name: str
     is_test: bool
+    is_warning: bool
     message: str
     sql_file: Path | None
     found: str | None = None
 
     def __str__(self) -> str:
         kind = "check" if self.is_test else "model"
-        if self.found:
+        if self.found and self.is_warning:
             return f"{kind} {self.name}: {self.found}"
-        return f"{kind} {self.name}: {self.message}" + (
-            f"\n    SQL: {self.sql_file}" if self.sql_file else ""
+        return (
+            f"{kind} {self.name}: {self.message}"
+            + (f"\n    SQL: {self.sql_file}" if self.sql_file else "")
+            + (f"\n    Found: {self.found}" if self.found else "")
         )
 
 
@@ -228,7 +231,11 @@ def build(
             failures.append(_trouble(result, target_dir(home)))
         elif status == "warn":
             warnings.append(_trouble(result, target_dir(home)))
-    return BuildResult(events, failures, [_with_found(home, warning) for warning in warnings])
+    return BuildResult(
+        events,
+        [_with_found(home, failure) for failure in failures],
+        [_with_found(home, warning) for warning in warnings],
+    )
 
 
 def rebuild_models(home: Home, settings: BuildSettings, models: Sequence[str]) -> None:
@@ -407,13 +414,14 @@ def _trouble(result: Any, folder: Path) -> Trouble:  # noqa: ANN401
     return Trouble(
         name=node.name,
         is_test=node.resource_type == "test",
+        is_warning=str(result.status) == "warn",
         message=" ".join((result.message or "failed").split()),
         sql_file=compiled,
     )
 
 
-def _with_found(home: Home, warning: Trouble) -> Trouble:
-    if warning.is_test and warning.sql_file is not None:
+def _with_found(home: Home, trouble: Trouble) -> Trouble:
+    if trouble.is_test and trouble.sql_file is not None:
         with suppress(duckdb.Error, OSError), open_tables(building_file(home)) as tables:
-            return replace(warning, found=name_rows(tables, warning.sql_file.read_text(encoding="utf-8")))
-    return warning
+            return replace(trouble, found=name_rows(tables, trouble.sql_file.read_text(encoding="utf-8")))
+    return trouble

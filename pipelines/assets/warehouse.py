@@ -159,7 +159,7 @@ def _asset_events(
 ) -> Iterator[Any]:
     """What dbt did in Dagster's words. Of a failed build only the checks count; its models are not kept."""
     models = {dg.AssetKey(model["name"]): model for model in dbt.models_in(manifest)}
-    found = {warning.name: warning.found for warning in result.warnings if warning.found}
+    found = {trouble.name: trouble.found for trouble in (*result.warnings, *result.failures) if trouble.found}
     with open_tables(build.building_file(session.settings.home)) as tables:
         for raw in result.events:
             message = DbtCoreCliEventMessage(raw_event=raw, event_history_metadata={})

@@ -36,18 +36,20 @@ def open_tables(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 def measure(connection: duckdb.DuckDBPyConnection, table: str) -> Measures:
     """Count the rows; total what is money: ``*_usd`` columns, and ``*_minor``, ``*_savings`` by currency."""
     columns = [row[0].replace('"', '""') for row in connection.execute(f'describe "{table}"').fetchall()]
-    row = connection.execute(f'select count(*) from "{table}"').fetchone()
-    totals: dict[str, str] = {}
-    for column in columns:
-        if column.endswith("_usd") and "_per_" not in column:
-            total = connection.execute(f'select cast(sum("{column}") as varchar) from "{table}"').fetchone()
-            totals[column] = (total[0] if total else None) or "0"
-        elif column.endswith(("_minor", "_savings")) and "currency" in columns:
-            by_currency = connection.execute(
-                f'select currency, cast(sum("{column}") as varchar) from "{table}" group by all order by all'
-            ).fetchall()
-            totals |= {f"{column} {currency}": total for currency, total in by_currency}
-    return Measures(int(row[0]) if row else 0, totals)
+    plain = [column for column in columns if column.endswith("_usd") and "_per_" not in column]
+    by_currency = [column for column in columns if column.endswith(("_minor", "_savings"))]
+    row = connection.execute(f'select count(*){_sums(plain)} from "{table}"').fetchone() or (0,)
+    totals: dict[str, str] = {column: total or "0" for column, total in zip(plain, row[1:], strict=False)}
+    if by_currency and "currency" in columns:
+        for currency, *sums in connection.execute(
+            f'select currency{_sums(by_currency)} from "{table}" group by all order by currency'
+        ).fetchall():
+            totals |= {f"{column} {currency}": total for column, total in zip(by_currency, sums, strict=True)}
+    return Measures(int(row[0]), totals)
+
+
+def _sums(columns: Sequence[str]) -> str:
+    return "".join(f', cast(sum("{column}") as varchar)' for column in columns)
 
 
 def name_rows(connection: duckdb.DuckDBPyConnection, query: str, most: int = 5) -> str:

@@ -98,6 +98,7 @@ def test_a_failing_check_publishes_nothing_and_says_where_to_look(cli, finished_
     assert result.returncode == 1, result.stdout + result.stderr
     assert "1 blocking check failed; nothing was published" in result.stderr
     assert "no_customer_is_billed" in result.stderr
+    assert "Found: invoice_id " in result.stderr
     assert [file.read_bytes() for file in kept] == before
     failed = finished_home / "warehouse" / "failed" / "meterhouse.duckdb"
     assert str(failed) in result.stderr

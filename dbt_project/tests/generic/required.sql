@@ -1,4 +1,4 @@
-{#- These columns are never null. One query for all of them: a test per column would scan the table as often. -#}
+{#- These columns are never null, in a model whose key another check holds or which has none. -#}
 {% test required(model, columns) %}
 
 select *
