@@ -5,15 +5,16 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from filelock import FileLock
-from parsed import give_parsed, parsed_home
+from parsed import KEPT, give_parsed, parsed_home
 
 from pipelines import dbt
+from pipelines.home import Home
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -46,6 +47,22 @@ def cli() -> Cli:
         return result
 
     return run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _parsed_once() -> Iterator[None]:
+    """Homes of tests get the project as it was parsed for all of them; a project that a test brings is parsed anew."""
+    parse, project = dbt._parse, dbt.PROJECT_DIR
+
+    def take(home: Home, kept: Path) -> None:
+        if project == dbt.PROJECT_DIR and home != KEPT:
+            give_parsed(home.root)
+        else:
+            parse(home, kept)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dbt, "_parse", take)
+        yield
 
 
 def shared_home(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:

@@ -13,16 +13,16 @@ from filelock import FileLock
 from pipelines import dbt
 from pipelines.home import Home
 
-_KEPT = Home(Path(__file__).parents[1] / ".pytest_cache" / "meterhouse")
+KEPT = Home(Path(__file__).parents[1] / ".pytest_cache" / "meterhouse")
 
 
 @cache
 def parsed_home() -> Home:
     """A home that holds nothing but the parsed project; processes share it."""
-    _KEPT.cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(_KEPT.cache / "parsing.lock"):
-        dbt.load_manifest(_KEPT)
-    return _KEPT
+    KEPT.cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(KEPT.cache / "parsing.lock"):
+        dbt.load_manifest(KEPT)
+    return KEPT
 
 
 def give_parsed(root: Path) -> None:
