@@ -244,7 +244,8 @@ def rebuild_models(home: Home, settings: BuildSettings, models: Sequence[str]) -
     :raises MeterhouseError: one failed.
     """
     with _environment(_variables(home, settings)):
-        outcome = _invoke(["run", "--no-write-json", "--select", *models], target_dir(home), [])
+        command = ["run", "--no-write-json", "--select", *models]
+        outcome = _invoke(command, target_dir(home), [], load_parsed(home))
     _need_success(outcome, target_dir(home), building_file(home))
 
 
