@@ -90,9 +90,9 @@ class Trouble:
 
     name: str
     is_test: bool
-    is_warning: bool
     message: str
     sql_file: Path | None
+    is_warning: bool = False
     found: str | None = None
 
     def __str__(self) -> str:
@@ -415,9 +415,9 @@ def _trouble(result: Any, folder: Path) -> Trouble:  # noqa: ANN401
     return Trouble(
         name=node.name,
         is_test=node.resource_type == "test",
-        is_warning=str(result.status) == "warn",
         message=" ".join((result.message or "failed").split()),
         sql_file=compiled,
+        is_warning=str(result.status) == "warn",
     )
 
 

@@ -197,10 +197,14 @@ class StripeApi:
         subject = str(params.get("invoice", path))
         failures = 0
         while True:
+            alone = self._one_by_one.get(subject)
             try:
-                with self._one_by_one.get(subject, nullcontext()):
+                with alone or nullcontext():
                     self._turns.wait(endpoint)
                     self._all_turns.wait()
+                    if alone is None and subject in self._one_by_one:
+                        # Another request was refused meanwhile: this one would be in its way.
+                        continue
                     return self._request(method, path, params, key)
             except UnknownOutcomeError as error:
                 failures += 1
