@@ -42,7 +42,7 @@ def cli() -> Cli:
             check=False,
             env={**environment, "COLUMNS": "200", "TERM": "dumb", **(settings or {})},
         )
-        if arguments[:1] == ("init",) and result.returncode == 0 and "--home" in arguments:
+        if arguments[:1] in (("init",), ("restore",)) and result.returncode == 0 and "--home" in arguments:
             give_parsed(Path(arguments[arguments.index("--home") + 1]))
         return result
 
