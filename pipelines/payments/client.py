@@ -236,7 +236,8 @@ class StripeApi:
         if status is None or status in _RETRIED or status >= 500:
             headers = {name.lower(): value for name, value in (error.headers or {}).items()}
             is_replayed = headers.get("idempotent-replayed") == "true"
-            is_locked = error.code == "lock_timeout"
+            # The SDK leaves the code of a 429 here only.
+            is_locked = getattr(error.error, "code", None) == "lock_timeout"
             return UnknownOutcomeError(what, status, request_id, is_replayed=is_replayed, is_locked=is_locked)
         return RefusedError(what, status, request_id)
 

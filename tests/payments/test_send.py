@@ -396,7 +396,8 @@ def test_an_invoice_that_stripe_locks_gets_its_items_one_by_one(ledger, fake):
     issue_invoices(ledger, {"c-1": [7] * 30, "c-2": [9]})
     fake.is_locking, fake.answer_seconds = True, 0.01
     assert not send(ledger, fake, tries=6).troubles
-    assert 0 < fake.refused_for_locks < 30
+    # At most those under way when the first was refused; without order it would be two of three.
+    assert 0 < fake.refused_for_locks < 12
     assert_once(ledger, fake)
 
 

@@ -267,6 +267,6 @@ def test_marts_that_cannot_follow_are_said_to_be_behind(closed, tmp_path, monkey
     monkeypatch.setattr(closing_module.dbt, "build", lambda *_, **__: dbt.BuildResult([], [trouble], []))
     build.begin_build(Home(root), from_nothing=False)
     with pytest.raises(MeterhouseError) as caught:
-        closing_module._show(session, session.dbt_settings({}), {}, replace(closing))
+        closing_module._show(session, session.dbt_settings({}), {"nodes": {}}, replace(closing))
     assert "is issued and in the ledger" in str(caught.value)
     assert "do not close again" in str(caught.value)
