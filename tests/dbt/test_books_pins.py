@@ -44,6 +44,7 @@ def first_catalog() -> dict[str, list[Row]]:
                 "unit_amount": "1",
             }
         )
+    catalog["plans"].append({"plan_id": "euro", "name": "Euro", "price": "10", "currency": "EUR"})
     catalog["meters"].append({"meter_id": "gen", "name": "Generations"})
     catalog["meter_event_types"] += [{"meter_id": "gen", "event_type": kind} for kind in ("gen", "genx")]
     catalog["plans"].append({"plan_id": "cost", "name": "Cost", "price": "0"})
@@ -102,6 +103,7 @@ def closed(
     for customer in ("meter", "west", "east", "anchor", "plain", "quiet"):
         facts.subscribe(customer)
         facts.use(customer, "2024-01-10", 150)
+    facts.subscribe("currency", "seats")
     facts.subscribe("dated", "pro")
     facts.use("dated", "2024-01-10", 1100)
     facts.subscribe("quiet", "free", name="quiet-free")
@@ -142,6 +144,7 @@ def closed(
         facts.customers[f"zones-{number}"]["timezone"] = zones[1]
     tick(facts, datetime(2024, 2, 28, tzinfo=UTC), datetime(2024, 3, 2, 12, tzinfo=UTC))
     facts.subscriptions["anchor"]["billing_anchor_day"] = 15
+    facts.subscriptions["currency"]["plan_id"] = "euro"
     home.as_of = "2024-03-04T12:00:00+00:00"
     facts.hand_over(home, changed_catalog())
     issued.append(home.documents_of(home.close("2024-02-29")))
@@ -277,6 +280,17 @@ def test_cycles_that_begin_on_one_day_keep_their_days_apart(closed):
         ("2024-03-30", "2024-03-30", "2024-03-31", 100),
         ("2024-03-31", "2024-03-31", "2024-04-30", 3100),
     ]
+
+
+def test_a_cycle_on_invoices_in_two_currencies_is_one_cycle(closed):
+    """Seats, 5 USD, was the wrong plan: January is credited and billed in euros; nothing more comes of it."""
+    home, (january, february, march, _), _ = closed
+    assert lines(january, "currency") == [("price", "2024-01-01", 500)]
+    assert ("price", "2024-01-01", 1000) in lines(february, "currency")
+    assert [row["amount_minor"] for row in february["credits"] if row["customer_id"] == "currency"] == [500]
+    assert lines(march, "currency") == []
+    found = home.query("select period_start from int_service_periods where customer_id = 'currency'")
+    assert len(found) == len({row["period_start"] for row in found}) == 4
 
 
 def test_what_pinned_terms_cannot_rate_corrects_nothing_else(closed):

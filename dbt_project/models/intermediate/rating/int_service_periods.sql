@@ -32,14 +32,15 @@ issued_periods as (
 
 ),
 
-{# Of a subscription that is another customer's now, nothing was issued. #}
+{# Of a subscription that is another customer's now, nothing was issued. One whose currency was put right has a cycle
+    on two invoices. #}
 issued_cycles as (
 
     select
         issued_periods.subscription_id,
-        issued_periods.closing_number,
+        min(issued_periods.closing_number) as closing_number,
         coalesce(
-            issued_periods.cycle_days, cast(issued_periods.period_end - issued_periods.period_start as integer)
+            max(issued_periods.cycle_days), cast(issued_periods.period_end - issued_periods.period_start as integer)
         ) as cycle_days,
         issued_periods.period_start,
         issued_periods.period_end
@@ -48,6 +49,10 @@ issued_cycles as (
         on
             issued_periods.subscription_id = subscriptions.subscription_id
             and issued_periods.customer_id = subscriptions.customer_id
+    group by
+        issued_periods.subscription_id,
+        issued_periods.period_start,
+        issued_periods.period_end
 
 ),
 
