@@ -160,7 +160,7 @@ def readers_of(manifest: Manifest, models: Sequence[str], *, without: Collection
     :param without: models that are left out, and with them what reads the others only through them.
     """
     readers: dict[str, set[str]] = {}
-    for node in models_in(manifest, [*LAYERS, "proof"]):
+    for node in models_in(manifest):
         for parent in node["depends_on"]["nodes"]:
             readers.setdefault(parent.rsplit(".", 1)[-1], set()).add(node["name"])
     found, waiting = set(models), list(models)

@@ -116,23 +116,24 @@
     )) }}
 {% endmacro %}
 
-{#- An accounts table of the versions that closings used, each row with its version; of the given columns. -#}
-{% macro pinned_accounts(name, versions, columns) -%}
+{#- A table of the catalog or accounts versions that closings used, each row with its version (catalog_version,
+    accounts_version); of the given columns, as text where no type is given. -#}
+{% macro pinned_table(kind, name, versions, columns, types={}) -%}
     (
         select
             {% for column in columns -%}
-            cast(null as varchar) as {{ column }},
+            cast(null as {{ types.get(column, "varchar") }}) as {{ column }},
             {% endfor -%}
-            cast(null as varchar) as accounts_version
+            cast(null as varchar) as {{ kind }}_version
         where false
         {%- for version in versions %}
         union all
         select
             {% for column in columns -%}
-            cast({{ column }} as varchar) as {{ column }},
+            cast({{ column }} as {{ types.get(column, "varchar") }}) as {{ column }},
             {% endfor -%}
-            {{ quoted(version) }} as accounts_version
-        from {{ read_files([lake_path("accounts/" ~ version ~ "/" ~ name ~ ".parquet")]) }}
+            {{ quoted(version) }} as {{ kind }}_version
+        from {{ read_files([lake_path(kind ~ "/" ~ version ~ "/" ~ name ~ ".parquet")]) }}
         {%- endfor %}
     )
 {%- endmacro %}

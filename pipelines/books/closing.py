@@ -288,7 +288,7 @@ def _need_past(session: Session, through: date) -> None:
     if through >= session.as_of.date():
         raise MeterhouseError(
             f"{through} is not over: it is {session.as_of.date()} (UTC)",
-            where="--through",
+            where=f"closing through {through}",
             remedy="close cycles that have ended; nothing was issued",
         )
 

@@ -200,6 +200,19 @@ def test_closing_again_changes_nothing(closed):
     assert closings_of(closed.root) == 1
 
 
+def test_a_closing_that_was_cut_off_after_issuing_is_shown_by_the_next(closed, tmp_path):
+    """As after a kill between ledger and marts: the warehouse does not know the closing, readers neither."""
+    root = shutil.copytree(closed.root, tmp_path / "home")
+    with duckdb.connect(str(Home(root).warehouse_file)) as warehouse:
+        warehouse.execute("delete from stg_ledger__closings")
+    Home(root).published_file.unlink()
+    assert close_books(session_at(root), MARCH, is_dry_run=True).closing is None
+    assert not Home(root).published_file.exists()
+    assert close_books(session_at(root), MARCH).closing is None
+    assert query(root, "select count(*) from invoices where status = 'issued'") > [(0,)]
+    assert closings_of(root) == 1
+
+
 def test_the_closing_knows_what_it_was_made_from(closed):
     closing = closed.first.closing
     assert closing is not None

@@ -47,20 +47,23 @@ overrides as (
 
 pinned_customers as (
 
-    select * from {{ pinned_accounts("customers", versions, ["customer_id"] + customer_columns) }}
+    select * from {{ pinned_table("accounts", "customers", versions, ["customer_id"] + customer_columns) }}
 
 ),
 
 pinned_subscriptions as (
 
-    select * from {{ pinned_accounts("subscriptions", versions, ["subscription_id"] + subscription_columns) }}
+    select * from
+        {{ pinned_table("accounts", "subscriptions", versions, ["subscription_id"] + subscription_columns) }}
 
 ),
 
 pinned_overrides as (
 
     select * from
-        {{ pinned_accounts("overrides", versions, ["subscription_id", "meter_id", "valid_from"] + override_columns) }}
+        {{ pinned_table(
+            "accounts", "overrides", versions, ["subscription_id", "meter_id", "valid_from"] + override_columns
+        ) }}
 
 ),
 

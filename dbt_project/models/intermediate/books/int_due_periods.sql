@@ -15,13 +15,6 @@ unissued_invoices as (
 
 ),
 
-service_periods as (
-
-    select * from {{ ref('int_service_periods') }}
-    where has_begun
-
-),
-
 period_terms as (
 
     select * from {{ ref('int_period_terms') }}
@@ -34,17 +27,26 @@ issued_periods as (
 
 ),
 
-due_invoices as (
+served as (
 
-    select unissued_invoices.*
+    select
+        unissued_invoices.invoice_id,
+        period_terms.subscription_id,
+        period_terms.period_start
     from unissued_invoices
+    inner join period_terms
+        on
+            unissued_invoices.customer_id = period_terms.customer_id
+            and unissued_invoices.currency = period_terms.currency
+            and unissued_invoices.period_start = period_terms.period_start
+            and unissued_invoices.period_end = period_terms.period_end
     where unissued_invoices.invoice_id in (select due_lines.invoice_id from due_lines)
 
 ),
 
 added as (
 
-    select distinct
+    select
         due_lines.adjusts_invoice_id as invoice_id,
         due_lines.subscription_id,
         due_lines.period_start
@@ -61,23 +63,9 @@ added as (
 
 pinned as (
 
-    select
-        due_invoices.invoice_id,
-        service_periods.subscription_id,
-        service_periods.period_start
-    from due_invoices
-    inner join service_periods
-        on
-            due_invoices.customer_id = service_periods.customer_id
-            and due_invoices.currency = service_periods.currency
-            and due_invoices.period_start = service_periods.period_start
-            and due_invoices.period_end = service_periods.period_end
-    union all
-    select
-        invoice_id,
-        subscription_id,
-        period_start
-    from added
+    select * from served
+    union
+    select * from added
 
 ),
 

@@ -1,5 +1,3 @@
-{{ config(materialized='view') }}
-
 {#- Repriced periods that may have come to another amount since they were issued: of a customer with records known
     later, with other service days, overrides or held version, corrected before, or with a line now that was never
     billed (its terms may have been unable to rate it). What they should come to is only known by rating them again with

@@ -18,18 +18,10 @@ issuer as (
 
 pinned_issuers as (
 
-    select * from {{ pinned_catalog("issuer", versions, {
-        "name": "varchar",
-        "address": "varchar",
-        "tax_id": "varchar",
-        "email": "varchar",
-        "website": "varchar",
-        "payment_instructions": "varchar",
-        "note": "varchar",
-        "service_category": "varchar",
-        "service_subcategory": "varchar",
-        "payment_terms_days": "bigint",
-    }) }}
+    select * from {{ pinned_table("catalog", "issuer", versions, [
+        "name", "address", "tax_id", "email", "website", "payment_instructions", "note", "service_category",
+        "service_subcategory", "payment_terms_days",
+    ], {"payment_terms_days": "bigint"}) }}
 
 ),
 

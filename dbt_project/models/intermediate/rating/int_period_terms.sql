@@ -75,6 +75,7 @@ final as (
         service_periods.subscription_id,
         service_periods.customer_id,
         service_periods.plan_id,
+        service_periods.currency,
         service_periods.cycle_days,
         {{ fingerprint([
             "service_periods.period_start", "service_periods.period_end", "plan_fingerprints.fingerprint",
