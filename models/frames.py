@@ -81,7 +81,23 @@ REJECTS = pa.DataFrameSchema(
     name="rejects",
 )
 
-# One row per file read; its existence commits the batch.
+# One row per record that says again what is known: which record, not what it says.
+DUPLICATES = pa.DataFrameSchema(
+    {
+        "batch_id": pa.Column(pl.String),
+        "source_file": pa.Column(pl.String),
+        "source_row": pa.Column(pl.Int64, pa.Check.ge(1)),
+        "event_id": pa.Column(pl.String),
+        "revision": pa.Column(pl.Int64, pa.Check.ge(0)),
+        "event_date": pa.Column(pl.Date),
+    },
+    strict=True,
+    ordered=True,
+    name="duplicates",
+)
+
+# One row per reading of a file. ``mapping_hash`` is null for files read before it was kept; ``replaces`` is
+# the reading that this one takes the place of.
 BATCHES = pa.DataFrameSchema(
     {
         "batch_id": pa.Column(pl.String, unique=True),
@@ -96,11 +112,47 @@ BATCHES = pa.DataFrameSchema(
         "separate_event_count": pa.Column(pl.Int64, pa.Check.ge(0)),
         "max_revision": pa.Column(pl.Int64, nullable=True),
         "event_dates": pa.Column(pl.List(pl.Struct({"event_date": pl.Date, "event_count": pl.Int64}))),
+        "source": pa.Column(pl.String, nullable=True),
+        "mapping_hash": pa.Column(pl.String, nullable=True),
+        "replaces": pa.Column(pl.String, nullable=True),
     },
     strict=True,
     ordered=True,
     name="batches",
 )
+
+
+_FILE = pl.Struct(
+    {
+        "path": pl.String,
+        "kind": pl.String,
+        "event_date": pl.Date,
+        "row_count": pl.Int64,
+        "size": pl.Int64,
+        "sha256": pl.String,
+        "schema_version": pl.Int64,
+        "batch_ids": pl.List(pl.String),
+    }
+)
+
+# One row: a commit of the lake. Paths are below lake/; ``previous_sha256`` is that of the commit before.
+COMMITS = pa.DataFrameSchema(
+    {
+        "commit_number": pa.Column(pl.Int64, pa.Check.ge(1)),
+        "previous_sha256": pa.Column(pl.String, nullable=True),
+        "batches": pa.Column(
+            pl.List(pl.Struct({name: column.dtype.type for name, column in BATCHES.columns.items()}))
+        ),
+        "files": pa.Column(pl.List(_FILE)),
+        "removed": pa.Column(pl.List(pl.String)),
+    },
+    strict=True,
+    ordered=True,
+    name="commits",
+)
+
+# Of the files of each kind; a reader that finds a higher one is too old for the lake.
+SCHEMA_VERSION = 1
 
 
 def empty_frame(schema: pa.DataFrameSchema) -> pl.DataFrame:

@@ -22,6 +22,7 @@ from typing import IO, Any
 
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
+from pipelines.lake.proof import need_whole
 from pipelines.ledger import open_ledger
 from pipelines.ledger.dump import dump_ledger, load_ledger
 from pipelines.ledger.schema import HEAD_REVISION
@@ -59,6 +60,7 @@ def back_up(home: Home, file: Path, made_at: datetime, on_progress: Progress | N
     :param file: must not exist; it appears whole or not at all.
     :raises ConfigurationError: it exists, or its folder does not.
     :raises LedgerError: the ledger is out of reach.
+    :raises LakeError: the lake is damaged; a backup of it would pass for a whole one.
     """
     if file.exists():
         raise ConfigurationError(
@@ -66,6 +68,7 @@ def back_up(home: Home, file: Path, made_at: datetime, on_progress: Progress | N
         )
     if not file.parent.is_dir():
         raise ConfigurationError(f"there is no folder {file.parent}", where="backup", remedy="make it first")
+    need_whole(home)
     aside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
         with tempfile.TemporaryDirectory(dir=file.parent, prefix=".ledger-") as dumped:

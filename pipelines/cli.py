@@ -196,16 +196,37 @@ def close(  # noqa: PLR0917
     print_outcome(outcome, session.warnings, Console(highlight=False), is_dry_run=dry_run)
 
 
-@app.command(epilog="Example: `meterhouse check --home /srv/billing`")
-def check(home: HomeOption = None, as_of: AsOfOption = None, debug: DebugOption = False) -> None:
-    """Validate the home without changing it: documents, files waiting in the inbox, the lake's books."""
+@app.command(
+    epilog="Examples: `meterhouse check --home /srv/billing` · `meterhouse check --set-aside`",
+)
+def check(
+    aside: Annotated[
+        bool, typer.Option("--set-aside", help="Move files that no commit names from lake/ to lake/.aside/.")
+    ] = False,
+    home: HomeOption = None,
+    as_of: AsOfOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Validate the home without changing it: documents, waiting files, and every file of the lake."""
     from pipelines.books.issued_plans import need_issued_plans
     from pipelines.catalog import load_configuration
     from pipelines.checks import stale_sources, unbalanced_batches
     from pipelines.ingest import pending_files
+    from pipelines.maintenance.lake_check import check_lake, set_strangers_aside
+    from pipelines.progress import Terminal
 
     settings = _settings(home, as_of)
     _need_home(settings)
+    if aside:
+        from pipelines.lock import hold_home
+
+        with Terminal() as steps, hold_home(settings.home, _command(), on_wait=_say_waiting(steps)):
+            moved = set_strangers_aside(settings.home)
+        for name in moved:
+            typer.echo(f"Moved to lake/.aside/{name}")
+        typer.echo(
+            f"{len(moved)} files set aside." if moved else "Every file of the lake is named by a commit."
+        )
     configuration = load_configuration(settings.home)
     need_issued_plans(settings.home, configuration)
     catalog, accounts = configuration.catalog, configuration.accounts
@@ -213,7 +234,7 @@ def check(home: HomeOption = None, as_of: AsOfOption = None, debug: DebugOption 
         f"Catalog and accounts are valid: {len(catalog.meters)} meters, {len(catalog.plans)} plan versions,"
         f" {len(accounts.customers)} customers, {len(accounts.subscriptions)} subscriptions."
     )
-    waiting = pending_files(settings.home)
+    waiting = pending_files(settings.home, configuration.sources)
     typer.echo(f"Inbox: {len(waiting)} new files to read." if waiting else "Inbox: nothing new.")
     for file in waiting:
         source = configuration.sources.source_for(file.name) if configuration.sources else None
@@ -223,10 +244,56 @@ def check(home: HomeOption = None, as_of: AsOfOption = None, debug: DebugOption 
     if faults := unbalanced_batches(settings.home):
         raise MeterhouseError(
             "the lake lost rows: " + "; ".join(faults),
-            where=str(settings.home.lake / "batches"),
+            where=str(settings.home.lake / "commits"),
             remedy="keep the lake as it is and report this",
         )
     typer.echo("Lake: every row read is accepted, duplicate or rejected.")
+    with Terminal() as steps, steps.step("Verifying the lake") as step:
+        found = check_lake(settings.home, step.update)
+    for name in found.strangers:
+        typer.echo(f"Warning: lake/{name}: no commit names it; it is never read. --set-aside moves it away")
+    found.need_whole()
+    typer.echo(f"Lake: {found.file_count:,} files are as they were committed.")
+
+
+@app.command(
+    epilog="Examples: `meterhouse reread openai/2026-03.jsonl` · `meterhouse reread openai`",
+)
+def reread(
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH...", help="Files or folders in inbox/.", show_default=False),
+    ],
+    home: HomeOption = None,
+    as_of: AsOfOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Read files again with today's mapping; what they gave before and do not say again is taken out."""
+    from pipelines.ingest import reread_files
+    from pipelines.lock import hold_home
+    from pipelines.progress import Terminal
+    from pipelines.session import Session
+
+    settings = _settings(home, as_of)
+    _need_home(settings)
+    with Terminal() as steps, hold_home(settings.home, _command(), on_wait=_say_waiting(steps)):
+        session = Session(settings, steps)
+        with steps.step("Reading files again") as step:
+            done = reread_files(
+                settings.home, paths, session.configuration.sources, session.as_of, step.update
+            )
+    for batch in done:
+        typer.echo(
+            f"{batch.source_file}: {batch.rows_read:,} rows = {batch.accepted_count:,} accepted"
+            f" + {batch.duplicate_count:,} duplicate + {batch.rejected_count:,} rejected"
+            + (f"; {batch.taken_out_count:,} said before were taken out" if batch.taken_out_count else "")
+        )
+        for name, count in batch.freed:
+            typer.echo(
+                f"  {count:,} records of {name} were refused as conflicting with what was taken out, and stay"
+                f" refused: `meterhouse reread {name}` takes them"
+            )
+    typer.echo("`meterhouse run` computes and publishes what this changes.")
 
 
 @app.command(

@@ -20,6 +20,7 @@ import duckdb
 from pipelines.build import building_file
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
+from pipelines.lake.commits import last_commit
 from pipelines.serving.measure import name_rows, open_tables
 
 PROJECT_DIR = Path(__file__).resolve().parents[1] / "dbt_project"
@@ -366,6 +367,7 @@ def _variables(home: Home, settings: BuildSettings) -> dict[str, str]:
         "METERHOUSE_ACCOUNTS_VERSION": settings.accounts_version,
         "METERHOUSE_PRICES_VERSION": settings.prices_version,
         "METERHOUSE_CODE_VERSION": settings.code_version,
+        "METERHOUSE_LAKE_HEAD": str(last_commit(home) or ""),
         "METERHOUSE_REBUILD": json.dumps(settings.rebuild),
         **settings.scope.variables(),
     }

@@ -18,6 +18,7 @@ from pipelines.assets.payments import RECONCILED, SENT
 from pipelines.assets.serving import PUBLISHED
 from pipelines.assets.warehouse import model_grain
 from pipelines.books.command import last_day, month_before
+from pipelines.errors import MeterhouseError
 from pipelines.home import Home
 from pipelines.payments.settings import KEY_VARIABLE
 from pipelines.reports import report
@@ -224,6 +225,11 @@ def reason(step_failures: Sequence[dg.DagsterEvent]) -> str | None:
 
 def waiting_files(home: Home) -> list[str]:
     """Files of the inbox that no run has read, each with size and time of change."""
+    from pipelines.catalog import load_configuration
     from pipelines.ingest import pending_files
 
-    return sorted(f"{file.name} {file.size} {file.mtime_ns}" for file in pending_files(home))
+    try:
+        sources = load_configuration(home).sources
+    except MeterhouseError:
+        sources = None  # The run that this starts tells what is wrong.
+    return sorted(f"{file.name} {file.size} {file.mtime_ns}" for file in pending_files(home, sources))

@@ -13,13 +13,18 @@ LISTS = {
     "event_columns",
     "rebuild_request",
     "column_values",
-    "new_manifest_files",
-    "event_files",
-    "reject_files",
-    "correction_event_files",
+    "new_commit_files",
     "snapshot_columns",
 }
-CLAUSES = {"where_touched", "where_uncovered", "delete_touched", "delete_uncovered", "where_checked"}
+CLAUSES = {
+    "where_touched",
+    "where_uncovered",
+    "delete_touched",
+    "delete_replaced",
+    "delete_uncounted",
+    "delete_uncovered",
+    "where_checked",
+}
 SELECTS = {"effective_events", "priced_events", "checked_events", "serving_charges"}
 
 

@@ -91,13 +91,15 @@
     {{ return(knowledge("METERHOUSE_CLOSE_THROUGH") != "") }}
 {% endmacro %}
 
-{#- Event files near the cycles being corrected: `fresh` of batches that the first statement among them did not know,
-    otherwise of all batches, and only if a fresh event may have superseded one. -#}
-{% macro correction_event_files(fresh) %}
+{#- Events near the cycles being corrected: `fresh` of batches that the first statement among them did not know; `gone`
+    of batches that such a one took the place of; `older` of all batches, and only if a fresh event or one that is gone
+    may have superseded one. -#}
+{% macro correction_events(which) %}
+    {%- set replaced = ref("int_replaced_batches") -%}
     {%- set differences = ref("int_line_differences") -%}
     {%- set known = ref("stg_ledger__closing_batches") -%}
     {%- set dates = ref("stg_lake__batch_dates") -%}
-    {%- if not is_closing() -%}{{ return(event_files("false")) }}{%- endif -%}
+    {%- if not is_closing() -%}{{ return(lake_events("false")) }}{%- endif -%}
     {%- set near -%}
         event_date between (select min(period_start) - 37 from {{ differences }})
         and (select max(period_end) + 37 from {{ differences }})
@@ -108,10 +110,16 @@
             where closing_number <= (select min(stated_in_closing) from {{ differences }})
         )
     {%- endset -%}
-    {%- if fresh -%}
-        {{ return(event_files(near ~ " and " ~ is_fresh)) }}
+    {%- if which == "fresh" -%}
+        {{ return(lake_events(near ~ " and " ~ is_fresh)) }}
+    {%- elif which == "gone" -%}
+        {{ return(lake_events(
+            near ~ " and batch_id in (select batch_id from " ~ replaced ~ " where "
+            ~ is_fresh | replace("batch_id not in", "replaced_by not in") ~ ")",
+            are_replaced=true
+        )) }}
     {%- endif -%}
-    {{ return(event_files(
+    {{ return(lake_events(
         near ~ " and exists (select 1 from " ~ dates ~ " where max_revision > 0 and " ~ is_fresh ~ ")"
     )) }}
 {% endmacro %}

@@ -14,13 +14,13 @@
     {%- if checked_scope(column) != "all" -%} where {{ is_touched("customer_id", "usage_date") }} {%- endif -%}
 {%- endmacro %}
 
-{#- Event files that can hold events of those local days, or with more days what lies so many days around them. -#}
-{% macro checked_files(days=1, condition="true") %}
+{#- Accepted records that can be events of those local days, or with more days what lies so many days around them. -#}
+{% macro checked_records(days=1, condition="true") %}
     {%- set touched = ref("int_touched_customer_days") -%}
     {%- if checked_scope() == "all" -%}
-        {{ return(event_files(condition)) }}
+        {{ return(lake_events(condition)) }}
     {%- endif -%}
-    {{ return(event_files(
+    {{ return(lake_events(
         condition ~ " and exists (select 1 from " ~ touched ~ " where usage_date is null or usage_date between"
         ~ " event_date - " ~ days ~ " and event_date + " ~ days ~ ")"
     )) }}
@@ -35,14 +35,14 @@
             {% for column in columns -%}
             events.{{ column }}{{ "," if not loop.last }}
             {% endfor %}
-        from {{ read_files(checked_files()) }} as events
+        from {{ checked_records() }} as events
         left join {{ ref("int_customer_timezones") }} as zones on {{ is_zone_of("zones", "events") }}
         left join (
             select
                 event_id,
                 revision,
                 occurred_at
-            from {{ read_files(checked_files(36, "max_revision > 0")) }}
+            from {{ checked_records(36, "max_revision > 0") }}
             where revision > 0
         ) as higher
             on

@@ -1,5 +1,5 @@
-{#- How models read the lake: this build's catalog and accounts version, and the event files of given batches and
-    days. Only files named by a batch's manifest row are ever read. -#}
+{#- How models read the lake: this build's catalog and accounts version, and the records of given batches and days.
+    Only files that a commit names are ever read, and of these only the records of batches that count. -#}
 
 {% macro read_files(paths) -%}{{ return(adapter.dispatch("read_files")(paths)) }}{%- endmacro %}
 
@@ -46,44 +46,94 @@
     {{ return(run_query(query).columns[0].values()) }}
 {% endmacro %}
 
-{#- Manifest files that the relation does not hold yet. The empty schema file comes first: it gives the types and
-    keeps the list from being empty. -#}
-{% macro new_manifest_files(relation=none) %}
-    {%- set known = knowledge("METERHOUSE_KNOWN_BATCHES") -%}
+{#- Commits after the last one that the relation holds. The empty schema file comes first: it gives the types and keeps
+    the list from being empty. -#}
+{% macro new_commit_files(relation=none) %}
     {%- set query -%}
-        select file from {{ list_files(lake_path("batches/*.parquet")) }}
-        where
-            true
-            {% if relation -%} and parse_filename(file, true) not in (select batch_id from {{ relation }}) {%- endif %}
-            {% if known -%}
-                and parse_filename(file, true) in (select known.batch_id from {{ read_files([known]) }} as known)
-            {%- endif %}
-        order by file
+        select file
+        from (
+            select file, try_cast(parse_filename(file, true) as bigint) as commit_number
+            from {{ list_files(lake_path("commits/*.parquet")) }}
+            where regexp_full_match(parse_filename(file, true), '[1-9][0-9]*')
+        ) as commits
+        {% if relation -%}
+        where commit_number > (select coalesce(max(commit_number), 0) from {{ relation }})
+        {%- endif %}
+        order by commit_number
     {%- endset -%}
-    {{ return([lake_path("schema/batches.parquet")] + (column_values(query) | list)) }}
+    {{ return([lake_path("schema/commits.parquet")] + (column_values(query) | list)) }}
 {% endmacro %}
+
+{#- Condition: this build knows the batch. -#}
+{% macro is_batch_known(batch_id) -%}
+    {%- set known = knowledge("METERHOUSE_KNOWN_BATCHES") -%}
+    {%- if known -%}
+        {{ batch_id }} in (select known.batch_id from {{ read_files([known]) }} as known)
+    {%- else -%}
+        true
+    {%- endif -%}
+{%- endmacro %}
 
 {% macro list_files(pattern) -%}{{ return(adapter.dispatch("list_files")(pattern)) }}{%- endmacro %}
 {% macro default__list_files(pattern) -%}glob({{ quoted(pattern) }}){%- endmacro %}
 
-{#- Files of accepted events: those rows of stg_lake__batch_dates that satisfy the condition. -#}
-{% macro event_files(condition) %}
-    {%- set query -%}
-        select {{ quoted(lake_path("events/event_date=")) }} || event_date || '/' || batch_id || '.parquet'
-        from {{ ref("stg_lake__batch_dates") }}
-        where {{ condition }}
-        order by event_date, batch_id
+{#- Accepted events: of those rows of stg_lake__batch_dates that satisfy the condition and whose batch counts; with
+    `are_replaced`, whose batch counts no longer. -#}
+{% macro lake_events(condition, are_replaced=false) %}
+    {%- set counting -%}
+        select batch_id, event_date from {{ ref("stg_lake__batch_dates") }}
+        where
+            ({{ condition }})
+            and batch_id {{ "in" if are_replaced else "not in" }} (select batch_id from {{ ref("int_replaced_batches") }})
     {%- endset -%}
-    {{ return([lake_path("schema/events.parquet")] + (column_values(query) | list)) }}
+    {{ return(lake_records("events", counting, "(batch_id, " ~ utc_date("occurred_at") ~ ")")) }}
 {% endmacro %}
 
-{#- Files of rejected records, of those batches that satisfy the condition. -#}
-{% macro reject_files(condition) %}
-    {%- set query -%}
-        select {{ quoted(lake_path("rejects/")) }} || batch_id || '.parquet'
-        from {{ ref("stg_lake__batches") }}
-        where {{ condition }}
-        order by batch_id
+{#- Rejected records, of those rows of stg_lake__batches that satisfy the condition. -#}
+{% macro lake_rejects(condition) %}
+    {%- set counting -%}
+        select batch_id, cast(null as date) as event_date from {{ ref("stg_lake__batches") }} where {{ condition }}
     {%- endset -%}
-    {{ return([lake_path("schema/rejects.parquet")] + (column_values(query) | list)) }}
+    {{ return(lake_records("rejects", counting, "batch_id")) }}
 {% endmacro %}
+
+{#- The files of a kind that hold records of these batches and days, as something to select from. A file may hold
+    records of other batches, too; only then are its records told apart, by the key that names them. -#}
+{% macro lake_records(kind, counting, key) %}
+    {%- set files = ref("stg_lake__files") -%}
+    {%- if not execute -%}{{ return("(select 1)") }}{%- endif -%}
+    {%- set query -%}
+        with counting as ({{ counting }}),
+
+        listed as (
+            select
+                files.path,
+                counting.batch_id is not null as is_counting
+            from {{ files }} as files
+            left join counting
+                on
+                    files.batch_id = counting.batch_id
+                    and files.event_date is not distinct from counting.event_date
+            where files.kind = '{{ kind }}'
+        )
+
+        select path, bool_and(is_counting) as is_whole
+        from listed
+        group by path
+        having bool_or(is_counting)
+        order by path
+    {%- endset -%}
+    {%- set found = run_query(query) -%}
+    {%- set paths = [lake_path("schema/" ~ kind ~ ".parquet")] -%}
+    {%- for path in found.columns[0].values() -%}{%- do paths.append(lake_path(path)) -%}{%- endfor -%}
+    {%- if found.columns[1].values() | select("equalto", false) | list -%}
+        {{ return(
+            "(select * from " ~ read_files(paths) ~ " where " ~ key ~ " in (select "
+            ~ ("batch_id" if key == "batch_id" else "(batch_id, event_date)") ~ " from (" ~ counting ~ ") as counting))"
+        ) }}
+    {%- endif -%}
+    {{ return(read_files(paths)) }}
+{% endmacro %}
+
+{% macro utc_date(instant) -%}{{ return(adapter.dispatch("utc_date")(instant)) }}{%- endmacro %}
+{% macro default__utc_date(instant) -%}cast(make_timestamp(epoch_us({{ instant }})) as date){%- endmacro %}

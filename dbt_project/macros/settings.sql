@@ -27,6 +27,9 @@
     {{ return(fromjson(env_var("METERHOUSE_REBUILD", "{}")).get(part, [])) }}
 {% endmacro %}
 
+{#- The last commit of the lake, as <number>:<SHA-256 of its file>. -#}
+{% macro lake_head() -%}{{ setting("METERHOUSE_LAKE_HEAD") }}{%- endmacro %}
+
 {% macro lake_path(relative) -%}{{ setting("METERHOUSE_HOME") }}/lake/{{ relative }}{%- endmacro %}
 
 {% macro quoted(value) -%}'{{ value | string | replace("'", "''") }}'{%- endmacro %}

@@ -37,13 +37,52 @@
     {%- endif -%}
 {% endmacro %}
 
-{#- Event files that can hold events of touched local days: a local day overlaps the UTC days next to it. -#}
-{% macro touched_event_files() %}
+{#- UTC days of which a batch had records that this build is the first to leave out, and days within 35 of such
+    revisions, whose end brings to life what they superseded. -#}
+{% macro replaced_dates() -%}
+    (
+        select distinct gone.event_date + cast(reach.step as integer) as event_date
+        from {{ ref("stg_lake__batch_dates") }} as gone
+        inner join {{ ref("int_replaced_batches") }} as replaced on gone.batch_id = replaced.batch_id
+        inner join range(-36, 37) as reach (step) on reach.step = 0 or gone.max_revision > 0
+        where replaced.build_id = {{ quoted(build_id()) }}
+    )
+{%- endmacro %}
+
+{#- Pre-hook of models that keep rows by batch: those of batches that count no longer go. -#}
+{% macro delete_replaced() %}
+    {%- set replaced = ref("int_replaced_batches") -%}
+    {%- if execute and is_incremental() -%}
+        delete from {{ this }} where batch_id in (select batch_id from {{ replaced }})
+    {%- endif -%}
+{% endmacro %}
+
+{#- Whether this build is the first to leave out a batch with revisions: what they superseded may count again. -#}
+{% macro is_revision_replaced() %}
+    {%- set query -%}
+        select count(*)
+        from {{ ref("stg_lake__batch_dates") }} as gone
+        inner join {{ ref("int_replaced_batches") }} as replaced on gone.batch_id = replaced.batch_id
+        where replaced.build_id = {{ quoted(build_id()) }} and gone.max_revision > 0
+    {%- endset -%}
+    {%- if not execute -%}{{ return(false) }}{%- endif -%}
+    {{ return(column_values(query)[0] > 0) }}
+{% endmacro %}
+
+{#- Pre-hook of int_uncounted_records: where revisions count no longer, what they superseded is found anew. -#}
+{% macro delete_uncounted() %}
+    {%- set is_revised = is_revision_replaced() -%}
+    {%- set deleted = delete_replaced() -%}
+    {%- if execute and is_incremental() and is_revised -%}delete from {{ this }}{%- else -%}{{ deleted }}{%- endif -%}
+{% endmacro %}
+
+{#- Accepted records that can be events of touched local days: a local day overlaps the UTC days next to it. -#}
+{% macro touched_events() %}
     {%- set touched = ref("int_touched_customer_days") -%}
     {%- if days_scope() == "all" -%}
-        {{ return(event_files("true")) }}
+        {{ return(lake_events("true")) }}
     {%- endif -%}
-    {{ return(event_files(
+    {{ return(lake_events(
         "exists (select 1 from " ~ touched ~ " where usage_date is null)"
         ~ " or event_date in (select usage_date + step from " ~ touched ~ ", (values (-1), (0), (1)) as steps (step)"
         ~ " where usage_date is not null)"
@@ -103,7 +142,7 @@
             {% for column in columns -%}
             events.{{ column }}{{ "," if not loop.last }}
             {% endfor %}
-        from {{ read_files(touched_event_files() if condition != "false" else event_files("false")) }} as events
+        from {{ touched_events() if condition != "false" else lake_events("false") }} as events
         left join {{ ref("int_customer_timezones") }} as zones on {{ is_zone_of("zones", "events") }}
         {#- An outer join that finds nothing, not `not exists`: that one is planned as a delim join, at several times
             the cost. -#}

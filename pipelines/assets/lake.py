@@ -69,8 +69,12 @@ def configuration(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeR
 def usage(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
     """Read the files of the inbox that are new."""
     from pipelines.ingest import ingest_inbox
+    from pipelines.lake.proof import need_whole
 
     session: Session = context.resources.session
+    if session.starts_over:
+        with session.steps.step("Verifying the lake") as step, failing(session):
+            need_whole(session.settings.home, step.update)
     with session.steps.step("Reading usage files") as step, failing(session):
         session.ingest = ingest_inbox(
             session.settings.home,
@@ -135,7 +139,7 @@ def rows_are_conserved(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckR
     if faults:
         session.failure = MeterhouseError(
             "; ".join(faults),
-            where=str(session.settings.home.lake / "batches"),
+            where=str(session.settings.home.lake / "commits"),
             remedy="a batch lost rows: keep the lake as it is and report this; nothing was published",
         )
     return dg.AssetCheckResult(passed=not faults, metadata={"unbalanced": faults})

@@ -18,6 +18,9 @@ from pipelines import build, dbt
 from pipelines.assets.lake import failing
 from pipelines.assets.serving import PUBLISHED, publish_session
 from pipelines.errors import MeterhouseError
+from pipelines.ingest import ensure_lake
+from pipelines.lake.commits import read_lake
+from pipelines.lake.documents import commit_documents
 from pipelines.partitions import selected_partitions
 from pipelines.serving.measure import Grain, changed_partitions, grain_of, measure, open_tables
 from pipelines.session import Session
@@ -86,6 +89,7 @@ def warehouse_asset(manifest: dbt.Manifest, partitions: Partitions) -> dg.Assets
             yield from _asset_events(context, session, result, manifest, translator)
             if not result.failures:
                 build.promote_build(session.settings.home)
+                _remember_lake(session)
                 context.log.info(f"Promoted to {session.settings.home.warehouse_file}.")
             else:
                 _fail(session, result)
@@ -101,6 +105,7 @@ def _build(context: dg.AssetExecutionContext, session: Session, manifest: dbt.Ma
     home = session.settings.home
     settings = session.dbt_settings(_rebuild(context, manifest))
     _export_ledger(session)
+    commit_documents(ensure_lake(home))
     # Tables that other models made may not fit these; everything in them can be computed again.
     from_nothing = session.starts_over or build.built_with(home) != settings.code_version
     build.begin_build(home, from_nothing=from_nothing)
@@ -116,13 +121,32 @@ def _build(context: dg.AssetExecutionContext, session: Session, manifest: dbt.Ma
 
 def _export_ledger(session: Session) -> None:
     """What the ledger says now, for dbt; the last export serves where the ledger is out of reach."""
-    from pipelines.ledger import open_ledger
+    from pipelines.ledger import LedgerError, open_ledger
+    from pipelines.ledger.lake_heads import need_recorded_head
 
+    home = session.settings.home
     try:
-        with open_ledger(session.settings.home) as ledger:
+        need_recorded_head(home, read_lake(home))
+        with open_ledger(home) as ledger:
+            for file in ledger.damaged_exports() if session.starts_over else ():
+                session.warnings.append(f"{file} was not what the ledger says; it is written again")
+                file.unlink()
             ledger.export()
-    except MeterhouseError as error:
+    except LedgerError as error:
         session.warnings.append(f"the ledger is out of reach, its last export is used: {error}")
+
+
+def _remember_lake(session: Session) -> None:
+    """In the ledger, which commit the warehouse was built from; out of reach, it learns of the next build."""
+    from pipelines.ledger import LedgerError, open_ledger
+    from pipelines.ledger.lake_heads import record_head
+
+    home = session.settings.home
+    try:
+        with open_ledger(home) as ledger:
+            record_head(ledger, read_lake(home))
+    except LedgerError as error:
+        session.warnings.append(f"the ledger is out of reach and does not know of this build: {error}")
 
 
 def _rebuild(context: dg.AssetExecutionContext, manifest: dbt.Manifest) -> dict[str, Any]:

@@ -14,14 +14,19 @@ from typing import Any
 
 import duckdb
 
+from models.events import SourcesDocument
 from pipelines import build, dbt
 from pipelines.books.knowledge import Knowledge
 from pipelines.books.news import tell_of_closing
 from pipelines.books.pins import rate_pinned_periods
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
+from pipelines.ingest.lake import ensure_lake
+from pipelines.lake.commits import read_lake
+from pipelines.lake.documents import commit_documents
 from pipelines.ledger import open_ledger
 from pipelines.ledger.books import AfterIssue, Closing, Documents, Row, Terms, all_closings, issue, numbers_of
+from pipelines.ledger.lake_heads import need_recorded_head, record_head
 from pipelines.session import Session
 
 CLOSING_MODELS = (
@@ -96,10 +101,13 @@ def close_books(
     """
     home = session.settings.home
     settings = session.dbt_settings({})
-    _need_read_files(home)
+    lake = ensure_lake(home)
+    commit_documents(lake)
+    _need_read_files(home, session.configuration.sources)
     _need_past(session, through)
     with open_ledger(home, environment=environment) as ledger:
         ledger.export()
+        need_recorded_head(home, lake)
         closings = all_closings(ledger)
         manifest = dbt.load_manifest(home)
         try:
@@ -125,6 +133,7 @@ def close_books(
                 _show(session, settings, manifest, closings[-1])
             _forget_build(home)
         else:
+            record_head(ledger, lake)
             _show(session, settings, manifest, closing)
             invoice_numbers, credit_note_numbers = numbers_of(ledger, closing.closing_number)
             return ClosingOutcome(plan, closing, invoice_numbers, credit_note_numbers)
@@ -263,7 +272,7 @@ def _is_current(home: Home, settings: dbt.BuildSettings, closing_count: int) -> 
     except duckdb.Error:
         return False
     since_epoch = (settings.as_of - _EPOCH) // timedelta(microseconds=1)
-    batches = sum(1 for _ in (home.lake / "batches").glob("[!.]*.parquet"))
+    batches = len(read_lake(home).batches)
     versions = (
         settings.catalog_version,
         settings.accounts_version,
@@ -273,10 +282,10 @@ def _is_current(home: Home, settings: dbt.BuildSettings, closing_count: int) -> 
     return built == (since_epoch, *versions, batches, closing_count)
 
 
-def _need_read_files(home: Home) -> None:
+def _need_read_files(home: Home, sources: SourcesDocument | None) -> None:
     from pipelines.ingest import pending_files
 
-    if waiting := [file.name for file in pending_files(home)]:
+    if waiting := [file.name for file in pending_files(home, sources)]:
         raise MeterhouseError(
             f"{_some(waiting, 'usage file')} in the inbox {'waits' if len(waiting) == 1 else 'wait'} unread",
             where=str(home.inbox),

@@ -13,6 +13,7 @@ import duckdb
 from pipelines.catalog.uses import recorded_uses, versions_at
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
+from pipelines.lake.commits import read_lake
 from pipelines.ledger.books import all_closings, known_batches
 from pipelines.serving.measure import open_tables
 
@@ -127,14 +128,8 @@ class Knowledge:
 
 
 def _batches_known_at(home: Home, instant: datetime) -> Iterable[str]:
-    files = [str(file) for file in sorted((home.lake / "batches").glob("[!.]*.parquet"))]
-    if not files:
-        return ()
-    with duckdb.connect() as connection:
-        connection.execute("set TimeZone = 'UTC'")
-        query = "select batch_id from read_parquet($files) where ingested_at <= $instant"
-        known = connection.execute(query, {"files": files, "instant": instant}).fetchall()
-    return (batch_id for (batch_id,) in known)
+    batches = read_lake(home).batches
+    return (batch_id for batch_id, batch in batches.items() if batch["ingested_at"] <= instant)
 
 
 def _nothing_known(home: Home, instant: datetime) -> ConfigurationError:

@@ -16,6 +16,7 @@ from pipelines.books.knowledge import Knowledge
 from pipelines.dbt import BuildSettings, Scope, code_version, run_models
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
+from pipelines.ingest.lake import ensure_lake
 
 _BATCHES, _CUSTOMERS = "batches.parquet", "customers.parquet"
 
@@ -102,8 +103,8 @@ def _need_lake(home: Home, knowledge: Knowledge) -> None:
         folders.append(home.lake / "prices" / knowledge.prices_version)
     missing = [f"lacks {folder.relative_to(home.lake)}" for folder in folders if not folder.is_dir()]
     if knowledge.batches is not None:
-        present = {file.stem for file in (home.lake / "batches").glob("[!.]*.parquet")}
-        if lost := sorted(knowledge.batches - present):
+        present = ensure_lake(home).batches
+        if lost := sorted(knowledge.batches - present.keys()):
             missing.append(f"lacks {len(lost)} of {len(knowledge.batches)} batches, {lost[0]} among them")
     if missing:
         raise MeterhouseError(

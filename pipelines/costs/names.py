@@ -5,7 +5,7 @@ anew. Prices and costs do not belong here.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from pipelines.costs.price_list import NAMES, current_version, list_folder, sync, write_parquet
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
+from pipelines.lake.commits import Lake, read_lake
 
 Name = tuple[str | None, str | None, str, bool]
 """provider, model and event_type of events, and whether one of them may be a batch request."""
@@ -58,13 +59,14 @@ def resolve_new_names(home: Home, substitutes: Mapping[str, Sequence[str]] = NO_
         )
     seen_file = home.cache / "prices" / f"{version}.txt"
     seen = set(seen_file.read_text(encoding="ascii").split()) if seen_file.exists() else set()
-    committed = {file.stem for file in (home.lake / "batches").glob("[!.]*.parquet")}
+    lake = read_lake(home)
+    committed = set(lake.batches)
     fresh = sorted(committed - seen)
     names: list[Name] = []
     used: set[Name] = set()
     if fresh or substitutes:
         known = _known(folder)
-        used = _names_in(home, fresh)
+        used = _names_in(lake, set(fresh))
         names = sorted((used | _substitutes_of(used | known, substitutes)) - known, key=_sortable)
     resolved: list[Resolved] = [(*name, *listed_model(name[0], name[1])) for name in names]
     if resolved:
@@ -110,8 +112,12 @@ def _substitutes_of(names: Iterable[Name], substitutes: Mapping[str, Sequence[st
     }
 
 
-def _names_in(home: Home, batches: list[str]) -> set[Name]:
-    files = [str(file) for batch in batches for file in _event_files(home, batch)]
+def _names_in(lake: Lake, batches: set[str]) -> set[Name]:
+    files = [
+        str(lake.path(file))
+        for file in lake.files.values()
+        if file.kind == "events" and not batches.isdisjoint(file.batch_ids)
+    ]
     if not files:
         return set()
     with duckdb.connect() as connection:
@@ -121,14 +127,6 @@ def _names_in(home: Home, batches: list[str]) -> set[Name]:
             [files],
         ).fetchall()
     return {(provider, model, event_type, may_be_batch) for provider, model, event_type, may_be_batch in rows}
-
-
-def _event_files(home: Home, batch: str) -> Iterator[Path]:
-    """The event files that a batch's manifest row names."""
-    table = pq.read_table(home.lake / "batches" / f"{batch}.parquet", columns=["event_dates"])
-    for days in table.column("event_dates").to_pylist():
-        for day in days:
-            yield home.lake / "events" / f"event_date={day['event_date']}" / f"{batch}.parquet"
 
 
 def _known(folder: Path) -> set[Name]:

@@ -2,6 +2,15 @@
 
 from pipelines.ingest.batches import BatchResult, IngestReport, ingest_inbox, pending_files
 from pipelines.ingest.inbox import InboxFile
-from pipelines.ingest.lake import ensure_schema
+from pipelines.ingest.lake import ensure_lake
+from pipelines.ingest.reread import reread_files
 
-__all__ = ["BatchResult", "InboxFile", "IngestReport", "ensure_schema", "ingest_inbox", "pending_files"]
+__all__ = [
+    "BatchResult",
+    "InboxFile",
+    "IngestReport",
+    "ensure_lake",
+    "ingest_inbox",
+    "pending_files",
+    "reread_files",
+]

@@ -6,7 +6,7 @@ How files are read, values typed, duplicates found and files written does not be
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -16,15 +16,19 @@ from models.events import CONFLICTING, SourcesDocument
 from models.frames import BATCHES, INSTANT, TYPED_EVENTS, empty_frame
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
-from pipelines.ingest import inbox, lake
+from pipelines.ingest import inbox
 from pipelines.ingest.columnar import ParquetReader
 from pipelines.ingest.delimited import CsvReader
 from pipelines.ingest.identity import Identity, KeyCache, payload_hash, rows_marked
 from pipelines.ingest.inbox import InboxFile
 from pipelines.ingest.jsonl import JsonLinesReader
+from pipelines.ingest.lake import STAGED, Batch, ensure_lake
 from pipelines.ingest.mapping import Plan, plan_for
 from pipelines.ingest.reading import Block, Reader, UnreadableError
+from pipelines.ingest.readings import Reading, is_empty, new_readings
+from pipelines.ingest.restate import restate
 from pipelines.ingest.values import type_cells
+from pipelines.lake.commits import Lake, read_lake
 
 Progress = Callable[..., None]
 
@@ -35,7 +39,12 @@ _IN_FLIGHT = 3
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What became of one file."""
+    """What became of one file.
+
+    :param replaces: the batch whose place it took.
+    :param taken_out_count: records of that batch that it does not say again.
+    :param freed: files, with how many of their records were once refused as conflicting with one of these.
+    """
 
     batch_id: str
     source_file: str
@@ -48,6 +57,9 @@ class BatchResult:
     separate_event_count: int = 0
     max_revision: int | None = None
     event_dates: tuple[tuple[date, int], ...] = ()
+    replaces: str | None = None
+    taken_out_count: int = 0
+    freed: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,17 +108,12 @@ class IngestReport:
         return tuple(batch for batch in self.batches if batch.status == "unreadable")
 
 
-def pending_files(home: Home) -> list[InboxFile]:
-    """Files of the inbox that are not read yet, in the order in which ingest will read them.
+def pending_files(home: Home, sources: SourcesDocument | None) -> list[InboxFile]:
+    """Files of the inbox that are to be read, in the order in which ingest will read them.
 
     Read-only but for the cache of content hashes.
     """
-    known = lake.known_batches(home)
-    pending: dict[str, InboxFile] = {}
-    for file in inbox.look(home).files:
-        if file.batch_id not in known:
-            pending.setdefault(file.batch_id, file)
-    return list(pending.values())
+    return [reading.file for reading in new_readings(read_lake(home), inbox.look(home).files, sources)]
 
 
 def ingest_inbox(
@@ -123,36 +130,29 @@ def ingest_inbox(
     if as_of.tzinfo is None:
         raise ValueError("as_of needs an offset")
     clock = as_of.astimezone(UTC)
-    lake.ensure_schema(home)
-    lake.remove_leftovers(home)
-    known = lake.known_batches(home)
+    lake = ensure_lake(home)
     seen = inbox.look(home)
+    readings = new_readings(lake, seen.files, sources)
     results: list[BatchResult] = []
     changed: list[str] = []
     cache = KeyCache()
-    known_files = 0
-    for number, file in enumerate(seen.files, start=1):
-        if file.batch_id in known:
-            known_files += 1
-            continue
+    for number, reading in enumerate(readings, start=1):
 
-        def report(rows_read: int, number: int = number, name: str = file.name) -> None:
+        def report(rows_read: int, number: int = number, name: str = reading.file.name) -> None:
             if on_progress is not None:
                 on_progress(
-                    source_file=name, file_number=number, file_count=len(seen.files), rows_read=rows_read
+                    source_file=name, file_number=number, file_count=len(readings), rows_read=rows_read
                 )
 
-        plan = plan_for(sources.source_for(file.name) if sources is not None else None)
         try:
-            results.append(_ingest_file(home, file, plan, clock, cache=cache, report=report))
-        except _ChangedError:
-            changed.append(file.name)
-            continue
-        known.add(file.batch_id)
+            results.append(ingest_file(lake, reading, clock, cache=cache, report=report))
+        except ChangedError:
+            changed.append(reading.file.name)
+    known_files = len(seen.files) - len(readings)
     return IngestReport(tuple(results), known_files, seen.ignored, tuple(changed))
 
 
-class _ChangedError(Exception):
+class ChangedError(Exception):
     """The file is not what it was when its content was hashed."""
 
 
@@ -167,42 +167,51 @@ def reader_for(file: InboxFile, plan: Plan) -> Reader[Any]:
             return ParquetReader(file.path, plan)
 
 
-def _ingest_file(
-    home: Home,
-    file: InboxFile,
-    plan: Plan,
-    as_of: datetime,
-    *,
-    cache: KeyCache,
-    report: Callable[[int], None],
+def ingest_file(
+    lake: Lake, reading: Reading, as_of: datetime, *, cache: KeyCache, report: Callable[[int], None]
 ) -> BatchResult:
-    with lake.Batch(home, file.batch_id, file.name) as batch:
+    """Make one reading and commit it.
+
+    :raises ChangedError: the file is no longer what it was when its content was hashed; nothing is committed.
+    """
+    file, plan = reading.file, plan_for(reading.mapping)
+    with Batch(lake, reading.batch_id, file.name) as batch:
         if file.broken is not None:
-            return _commit_unreadable(batch, file, as_of, file.broken)
+            return _commit_unreadable(batch, reading, as_of, file.broken)
         reader = reader_for(file, plan)
         try:
-            with Identity(home, batch, cache) as identity:
+            with Identity(lake, batch, cache, reading.replaces) as identity:
                 blocks = _in_order(reader.blocks(), lambda block: _type_block(reader, block, plan, as_of))
-                block_rows = _stage(batch, identity, blocks, plan, report)
+                block_rows = _stage(batch, identity, blocks, reading, report)
                 _require_unchanged(file)
                 verdict = identity.judge(sum(block_rows))
+                shared = identity.shared() if reading.replaces else None
         except UnreadableError as error:
             _require_unchanged(file)
-            return _commit_unreadable(batch, file, as_of, str(error))
+            if reading.replaces and not is_empty(lake.batches[reading.replaces]):
+                raise MeterhouseError(
+                    f"the file cannot be read again: {error}; what it gave before still counts",
+                    where=f"inbox/{file.name}",
+                    remedy="mend the file or its mapping in catalog/sources.yml",
+                ) from None
+            return _commit_unreadable(batch, reading, as_of, str(error))
         _reject_conflicts(batch, reader, block_rows, verdict.conflicts)
-        dropped = rows_marked(pl.concat([verdict.duplicates, verdict.conflicts]), sum(block_rows))
+        row_count = sum(block_rows)
+        duplicate, conflict = (
+            rows_marked(rows, row_count) for rows in (verdict.duplicates, verdict.conflicts)
+        )
         counts: list[tuple[date, int]] = []
         revisions: list[int] = []
         for event_date in batch.dates:
-            kept = _kept(batch, event_date, dropped, revisions)
+            kept = _kept(batch, event_date, duplicate, conflict, revisions)
             rows = batch.write_events(event_date, kept, pl.lit(as_of).cast(INSTANT))
             if rows:
                 counts.append((event_date, rows))
         result = BatchResult(
-            file.batch_id,
+            reading.batch_id,
             file.name,
             "committed",
-            rows_read=sum(block_rows),
+            rows_read=row_count,
             accepted_count=sum(rows for _, rows in counts),
             duplicate_count=len(verdict.duplicates),
             rejected_count=batch.rejected_count,
@@ -211,14 +220,24 @@ def _ingest_file(
             event_dates=tuple(counts),
         )
         _require_conservation(result)
-        batch.commit(_manifest(result, as_of))
+        manifests = _manifest(reading, result, as_of)
+        if shared is not None and reading.replaces:
+            restated = restate(batch, reading.replaces, shared, as_of)
+            manifests = pl.concat([manifests, restated.manifests])
+            result = replace(
+                result,
+                replaces=reading.replaces,
+                taken_out_count=restated.taken_out_count,
+                freed=restated.freed,
+            )
+        batch.commit(manifests)
         return result
 
 
-def _commit_unreadable(batch: lake.Batch, file: InboxFile, as_of: datetime, message: str) -> BatchResult:
-    result = BatchResult(file.batch_id, file.name, "unreadable", message=message)
+def _commit_unreadable(batch: Batch, reading: Reading, as_of: datetime, message: str) -> BatchResult:
+    result = BatchResult(reading.batch_id, reading.file.name, "unreadable", message=message)
     batch.forget()
-    batch.commit(_manifest(result, as_of))
+    batch.commit(_manifest(reading, result, as_of))
     return result
 
 
@@ -226,9 +245,9 @@ def _require_unchanged(file: InboxFile) -> None:
     try:
         status = file.path.stat()
     except FileNotFoundError as error:
-        raise _ChangedError from error
+        raise ChangedError from error
     if (status.st_size, status.st_mtime_ns) != (file.size, file.mtime_ns):
-        raise _ChangedError
+        raise ChangedError
 
 
 def _require_conservation(result: BatchResult) -> None:
@@ -241,7 +260,7 @@ def _require_conservation(result: BatchResult) -> None:
         )
 
 
-def _manifest(result: BatchResult, as_of: datetime) -> pl.DataFrame:
+def _manifest(reading: Reading, result: BatchResult, as_of: datetime) -> pl.DataFrame:
     row = {
         "batch_id": result.batch_id,
         "source_file": result.source_file,
@@ -255,6 +274,9 @@ def _manifest(result: BatchResult, as_of: datetime) -> pl.DataFrame:
         "separate_event_count": result.separate_event_count,
         "max_revision": result.max_revision,
         "event_dates": [{"event_date": day, "event_count": count} for day, count in result.event_dates],
+        "source": reading.source,
+        "mapping_hash": reading.mapping_hash,
+        "replaces": reading.replaces,
     }
     return pl.DataFrame([row], schema=empty_frame(BATCHES).schema)
 
@@ -269,10 +291,10 @@ class _Typed:
 
 
 def _stage(
-    batch: lake.Batch,
+    batch: Batch,
     identity: Identity,
     blocks: Iterator[_Typed],
-    plan: Plan,
+    reading: Reading,
     report: Callable[[int], None],
 ) -> list[int]:
     """Take all records of a file into staging; the number of records of each block."""
@@ -281,13 +303,13 @@ def _stage(
     for typed in blocks:
         first = rows_read + 1
         events = typed.events.with_columns(source_row=pl.col("position") + first).drop("position")
-        if plan.ids_from_row:
+        if reading.mapping is not None and reading.mapping.ids_from_row:
             events = events.with_columns(
-                event_id=pl.lit(batch.batch_id + "-") + pl.col("source_row").cast(pl.String)
+                event_id=pl.lit(reading.file.batch_id + "-") + pl.col("source_row").cast(pl.String)
             )
         if events.height:
             identity.add(events)
-            batch.stage(events.select(lake.STAGED))
+            batch.stage(events.select(STAGED))
         batch.reject(typed.rejects.with_columns(source_row=pl.col("position") + first).drop("position"))
         block_rows.append(typed.row_count)
         rows_read += typed.row_count
@@ -331,7 +353,7 @@ def _type_block(reader: Reader[Block], block: Block, plan: Plan, as_of: datetime
 
 
 def _reject_conflicts(
-    batch: lake.Batch, reader: Reader[Block], block_rows: list[int], conflicts: pl.Series
+    batch: Batch, reader: Reader[Block], block_rows: list[int], conflicts: pl.Series
 ) -> None:
     """Store conflicting records whole: looked up in the file again, since hardly any record is one."""
     if not len(conflicts):
@@ -346,10 +368,17 @@ def _reject_conflicts(
 
 
 def _kept(
-    batch: lake.Batch, event_date: date, dropped: pl.Series, revisions: list[int]
+    batch: Batch, event_date: date, duplicate: pl.Series, conflict: pl.Series, revisions: list[int]
 ) -> Iterator[pl.DataFrame]:
+    """The accepted records of a date; duplicates and conflicts are handed to the batch on the way."""
+    keys = ("source_row", "event_id", "revision")
     for part in batch.parts(event_date):
-        kept = part.filter(~dropped.gather(part["source_row"]))
+        is_duplicate = duplicate.gather(part["source_row"])
+        is_conflict = conflict.gather(part["source_row"])
+        for kind, marked in (("duplicates", is_duplicate), ("conflicts", is_conflict)):
+            if marked.any():
+                batch.remember(kind, part.filter(marked).select(keys, event_date=pl.lit(event_date)))
+        kept = part.filter(~(is_duplicate | is_conflict))
         if kept.height:
             revisions.append(int(kept["revision"].max()))  # type: ignore[arg-type]
             yield kept

@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 
 from models.events import IDENTITY_WINDOW_DAYS
 from models.frames import PAYLOAD_COLUMNS, TYPED_EVENTS
-from pipelines.home import Home
 from pipelines.ingest import exact
 from pipelines.ingest.engine import query
-from pipelines.ingest.lake import Batch, event_files
+from pipelines.ingest.lake import Batch
+from pipelines.lake.commits import Lake
 
 _WINDOW_US = IDENTITY_WINDOW_DAYS * 86_400_000_000
 _MEMORY = "512MB"
@@ -114,10 +114,15 @@ class KeyCache:
 
 
 class Identity:
-    """Collects the keys of a batch, then judges it. Spills to the batch's folder when memory runs short."""
+    """Collects the keys of a batch, then judges it. Spills to the batch's folder when memory runs short.
 
-    def __init__(self, home: Home, batch: Batch, cache: KeyCache) -> None:
-        self._home, self._batch, self._cache = home, batch, cache
+    A batch that replaces another is judged as if that one were absent. What other batches said again after
+    it is theirs then, unless the new batch says the same.
+    """
+
+    def __init__(self, lake: Lake, batch: Batch, cache: KeyCache, replaces: str | None = None) -> None:
+        self._lake, self._batch, self._cache = lake, batch, cache
+        self._replaces = replaces
         self._ids: list[pl.Series] | None = []
         self._id_count = 0
         self._engine = duckdb.connect(
@@ -125,12 +130,43 @@ class Identity:
         )
         self._engine.execute("set timezone = 'UTC'; set preserve_insertion_order = false")
         self._engine.execute("create table keys (key ubigint, source_row bigint)")
+        absent = sorted(lake.replaced | ({replaces} if replaces else set()))
+        self._engine.execute("create table absent as select unnest(?::varchar[]) as batch_id", [absent])
+        self._counts = "batch_id not in (from absent)" if absent else "true"
+        if replaces:
+            self._share(replaces)
 
     def __enter__(self) -> "Identity":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._engine.close()
+
+    def _share(self, replaces: str) -> None:
+        """Records of the replaced batch that other batches said again: of these the lake has them still."""
+        self._engine.execute("create table shared (event_id varchar, revision bigint, event_date date)")
+        files = [
+            self._lake.path(file)
+            for file in self._lake.files.values()
+            if file.kind == "duplicates" and set(file.batch_ids) - {replaces}
+        ]
+        mine = [self._lake.path(file) for file in self._lake.files_of("events", replaces)]
+        if not files or not mine:
+            return
+        self._engine.execute(f"""
+            insert into shared
+            select distinct event_id, revision, event_date
+            from read_parquet({_sql_list(files)}, hive_partitioning = false)
+            where batch_id not in (from absent)
+            intersect
+            select event_id, revision, timezone('UTC', occurred_at)::date
+            from read_parquet({_sql_list(mine)}, hive_partitioning = false)
+            where batch_id = '{replaces}'
+        """)
+        self._counts = (
+            f"({self._counts} or (batch_id = '{replaces}'"
+            " and (event_id, revision, timezone('UTC', occurred_at)::date) in (from shared)))"
+        )
 
     def add(self, events: pl.DataFrame) -> None:
         """Take the event ids of staged records."""
@@ -184,12 +220,33 @@ class Identity:
                 having max(instant_us) - min(instant_us) > {_WINDOW_US} and bool_or(source_row is not null)
             )
         """).fetchone()
+        if self._replaces:
+            self._keep_shared()
         return Verdict(
             self._rows("is_duplicate"), self._rows("not is_duplicate"), separate[0] if separate else 0
         )
 
+    def _keep_shared(self) -> None:
+        """What others said again after the replaced batch stays the new one's own if it says it, too."""
+        self._engine.execute("""
+            delete from verdicts where is_duplicate and source_row in (
+                select min(source_row)
+                from batch_rows
+                semi join (from verdicts where is_duplicate) as duplicates using (source_row)
+                semi join shared
+                    on batch_rows.event_id = shared.event_id
+                    and batch_rows.revision = shared.revision
+                    and make_timestamp(batch_rows.instant_us)::date = shared.event_date
+                group by event_id, revision, make_timestamp(instant_us)::date
+            )
+        """)
+
+    def shared(self) -> pl.DataFrame:
+        """Records of the replaced batch that other batches said again: event_id, revision, event_date."""
+        return pl.DataFrame(self._engine.execute("from shared").to_arrow_table())
+
     def _collect_lake_rows(self) -> None:
-        files = event_files(self._home, _near(self._batch.dates))
+        files = self._lake.event_files(_near(self._batch.dates))
         if self._ids is not None:
             files = self._cache.may_hold(files, pl.concat(self._ids)) if self._ids else []
         columns = (
@@ -207,7 +264,7 @@ class Identity:
             f"""
             create table lake_rows as select {columns}, filename
             from read_parquet({_sql_list(files)}, filename = true, hive_partitioning = false)
-            where hash(event_id) in (select key from keys)
+            where hash(event_id) in (select key from keys) and {self._counts}
             """
         )
 
@@ -271,6 +328,7 @@ class Identity:
                 insert into payloads select {columns}, null
                 from read_parquet({_sql_list(name for (name,) in files)}, hive_partitioning = false)
                 semi join unequal using ({_KEY})
+                where {self._counts}
                 """
             )
 

@@ -1,12 +1,9 @@
-"""Writes batches into the lake: staged aside, shown by renames, committed by one manifest row.
+"""Writes the records of batches into files of the lake, aside, and hands them to a commit.
 
-A batch that has no ``lake/batches/<batch_id>.parquet`` does not exist. Whatever a killed run left behind has
-a folder under ``lake/.staging``, so that is all that cleaning up must look at. Deciding which records a batch
-accepts does not belong here.
+What a commit is (``pipelines.lake.commits``) and which records a batch accepts does not belong here.
 """
 
-import os
-import shutil
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -17,8 +14,11 @@ import polars as pl
 import pyarrow as arrow
 import pyarrow.parquet as pq
 
-from models.frames import BATCHES, EVENTS, REJECTS, empty_frame
+from models.frames import COMMITS, DUPLICATES, EVENTS, REJECTS, empty_frame
 from pipelines.home import Home
+from pipelines.lake.commits import Lake, Staging, adopt_manifests, need_head, read_lake, remove_leftovers
+from pipelines.lake.places import schema_file, sync
+from pipelines.lake.proof import built_from
 
 # Rows of one date that make a part of their own, and rows of all dates that are held in memory.
 _PART_ROWS = 120_000
@@ -29,51 +29,39 @@ _ROW_GROUP = 122_880
 STAGED = tuple(name for name in EVENTS.columns if name not in {"ingested_at", "batch_id", "source_file"})
 
 
-def ensure_schema(home: Home) -> None:
-    """Write the empty files that carry the lake's columns and types, where they are missing or outdated."""
-    for name, schema in (("events", EVENTS), ("rejects", REJECTS), ("batches", BATCHES)):
-        path = home.lake / "schema" / f"{name}.parquet"
+SCHEMAS = {"events": EVENTS, "rejects": REJECTS, "duplicates": DUPLICATES, "commits": COMMITS}
+"""Kinds of files and their columns; dbt reads the empty ones for the types."""
+
+
+def ensure_lake(home: Home) -> Lake:
+    """The lake, ready to be added to: what runs that were cut off left goes, older homes are taken over.
+
+    The caller holds the home's lock.
+
+    :raises LakeError: the lake is not what its commits say.
+    """
+    for name, schema in SCHEMAS.items():
+        path = schema_file(home, name)
         frame = empty_frame(schema)
-        if path.exists() and pl.read_parquet_schema(path) == frame.schema:
+        if path.exists() and _schema_of(path) == frame.schema:
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}")
         frame.write_parquet(aside)
-        _sync(aside)
+        sync(aside)
         aside.replace(path)
+    lake = read_lake(home)
+    need_head(lake, built_from(home), "the warehouse")
+    adopt_manifests(lake)
+    remove_leftovers(lake)
+    return lake
 
 
-def known_batches(home: Home) -> set[str]:
-    """The ids of all committed batches."""
-    folder = home.lake / "batches"
-    return {entry.name.removesuffix(".parquet") for entry in os.scandir(folder)} if folder.exists() else set()
-
-
-def remove_leftovers(home: Home) -> list[str]:
-    """Remove what killed runs left of batches that they did not commit; the ids of these."""
-    staging = home.lake / ".staging"
-    if not staging.exists():
-        return []
-    known = known_batches(home)
-    removed = []
-    for folder in sorted(staging.iterdir()):
-        if folder.name not in known:
-            removed.append(folder.name)
-            for path in (home.lake / "events").glob(f"event_date=*/{folder.name}.parquet"):
-                path.unlink()
-            (home.lake / "rejects" / f"{folder.name}.parquet").unlink(missing_ok=True)
-        shutil.rmtree(folder)
-    return removed
-
-
-def event_files(home: Home, dates: Iterable[date]) -> list[Path]:
-    """The event files of some dates, in order."""
-    files: list[Path] = []
-    for day in sorted(set(dates)):
-        folder = home.lake / "events" / f"event_date={day.isoformat()}"
-        if folder.exists():
-            files.extend(sorted(folder.glob("[!.]*.parquet")))
-    return files
+def _schema_of(path: Path) -> pl.Schema | None:
+    try:
+        return pl.Schema(pl.read_parquet_schema(path))
+    except pl.exceptions.PolarsError:
+        return None
 
 
 @dataclass
@@ -83,26 +71,44 @@ class _Day:
     files: list[Path] = field(default_factory=list)
 
 
-class Batch:
-    """One batch on its way into the lake. A context: what is not committed is removed on the way out."""
+@dataclass
+class _List:
+    """Rejects, duplicates or conflicts on their way into a file."""
 
-    def __init__(self, home: Home, batch_id: str, source_file: str) -> None:
-        self.home, self.batch_id, self.source_file = home, batch_id, source_file
-        self.folder = home.lake / ".staging" / batch_id
-        self.rejected_count = 0
+    path: Path
+    writer: pq.ParquetWriter
+    rows: int = 0
+
+
+class Batch:
+    """One batch on its way into the lake. A context: without ``commit`` nothing of it ever was."""
+
+    def __init__(self, lake: Lake, batch_id: str, source_file: str) -> None:
+        self.lake, self.batch_id, self.source_file = lake, batch_id, source_file
+        self._staging = Staging(lake.home)
+        self.folder = self._staging.folder
         self._days: dict[date, _Day] = {}
         self._held_rows = 0
         self._part_count = 0
-        self._rejects: pq.ParquetWriter | None = None
+        self._lists: dict[str, _List] = {}
 
     def __enter__(self) -> "Batch":
-        self.folder.mkdir(parents=True)
+        self._staging.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._rejects is not None:
-            self._rejects.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def __exit__(self, *error: object) -> None:
+        with contextlib.suppress(OSError):
+            self._close()
+        self._staging.__exit__(*error)
+
+    def _close(self) -> None:
+        for listed in self._lists.values():
+            listed.writer.close()
+
+    @property
+    def rejected_count(self) -> int:
+        """Records rejected so far."""
+        return self._lists["rejects"].rows if "rejects" in self._lists else 0
 
     @property
     def dates(self) -> list[date]:
@@ -146,19 +152,28 @@ class Batch:
 
     def reject(self, rejects: pl.DataFrame) -> None:
         """Take rejected records: source_row, reason, raw_record."""
-        if not rejects.height:
+        self._add("rejects", rejects, REJECTS)
+
+    def remember(self, kind: str, records: pl.DataFrame) -> None:
+        """Take duplicates or conflicts: source_row, event_id, revision, event_date."""
+        self._add(kind, records, DUPLICATES)
+
+    def _add(self, kind: str, rows: pl.DataFrame, schema: pa.DataFrameSchema) -> None:
+        if not rows.height:
             return
-        frame = rejects.with_columns(
+        frame = rows.with_columns(
             batch_id=pl.lit(self.batch_id), source_file=pl.lit(self.source_file)
-        ).select(list(REJECTS.columns))
-        REJECTS.validate(frame, lazy=True)
+        ).select(list(schema.columns))
+        if schema is REJECTS:
+            schema.validate(frame, lazy=True)
+        else:
+            _check_types(frame, schema)
         table = _arrow(frame)
-        if self._rejects is None:
-            self._rejects = pq.ParquetWriter(
-                self.folder / "rejects.parquet", table.schema, compression="zstd"
-            )
-        self._rejects.write_table(table)
-        self.rejected_count += frame.height
+        if kind not in self._lists:
+            path = self.folder / f"{kind}.parquet"
+            self._lists[kind] = _List(path, pq.ParquetWriter(path, table.schema, compression="zstd"))
+        self._lists[kind].writer.write_table(table)
+        self._lists[kind].rows += frame.height
 
     def write_events(self, event_date: date, parts: Iterable[pl.DataFrame], ingested_at: pl.Expr) -> int:
         """Write the accepted records of a date aside; the number of rows in the file (0: no file)."""
@@ -194,45 +209,28 @@ class Batch:
             writer.close()
         elif pending_rows:
             whole().write_parquet(path, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP)
+        if rows:
+            self._staging.add(
+                path, "events", row_count=rows, batch_ids=[self.batch_id], event_date=event_date
+            )
         return rows
 
     def forget(self) -> None:
         """Drop everything that was taken so far."""
         self._days.clear()
-        if self._rejects is not None:
-            self._rejects.close()
-            self._rejects = None
-        self.rejected_count = 0
+        self._close()
+        self._lists.clear()
 
-    def commit(self, manifest: pl.DataFrame) -> None:
-        """Show the files that were written aside; the manifest row, last of all, makes them count."""
-        BATCHES.validate(manifest, lazy=True)
-        moves: list[tuple[Path, Path]] = []
-        for event_date in self.dates:
-            written = self.folder / f"events-{event_date.isoformat()}.parquet"
-            if written.exists():
-                day = self.home.lake / "events" / f"event_date={event_date.isoformat()}"
-                moves.append((written, day / f"{self.batch_id}.parquet"))
-        if self._rejects is not None:
-            self._rejects.close()
-            self._rejects = None
-            moves.append(
-                (self.folder / "rejects.parquet", self.home.lake / "rejects" / f"{self.batch_id}.parquet")
-            )
-        row = self.folder / "manifest.parquet"
-        manifest.write_parquet(row)
-        for written, _ in moves:
-            _sync(written)
-        _sync(row)
-        for written, place in moves:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            written.replace(place)
-        for folder in {place.parent for _, place in moves}:
-            _sync(folder)
-        batches = self.home.lake / "batches"
-        batches.mkdir(parents=True, exist_ok=True)
-        row.replace(batches / f"{self.batch_id}.parquet")
-        _sync(batches)
+    def add_file(self, path: Path, kind: str, row_count: int, batch_id: str, day: date | None = None) -> None:
+        """A file of another batch in the same commit, written into ``folder``."""
+        self._staging.add(path, kind, row_count=row_count, batch_ids=[batch_id], event_date=day)
+
+    def commit(self, manifests: pl.DataFrame) -> None:
+        """Show the files that were written aside; the commit with the manifest rows makes them count."""
+        self._close()
+        for kind, listed in self._lists.items():
+            self.add_file(listed.path, kind, listed.rows, self.batch_id)
+        self._staging.commit(self.lake, manifests)
 
 
 def _check_types(frame: pl.DataFrame, schema: pa.DataFrameSchema) -> None:
@@ -244,12 +242,3 @@ def _check_types(frame: pl.DataFrame, schema: pa.DataFrameSchema) -> None:
 
 def _arrow(frame: pl.DataFrame) -> arrow.Table:
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file or folder is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -123,6 +123,23 @@ def export_payments(engine: sa.Engine, home: Home) -> None:
             _write(_as_arrow(columns, rows).replace_schema_metadata({_STATE: state}), file)
 
 
+def find_damaged_exports(engine: sa.Engine, home: Home) -> list[Path]:
+    """Exported files of issued documents that do not say what the ledger says; read-only."""
+    folder = export_folder(home)
+    damaged: list[Path] = []
+    with engine.connect() as connection:
+        for table in BOOKS:
+            for file in sorted((folder / table.name).glob("[0-9]*.parquet")):
+                rows = connection.execute(_of_closing(table, int(file.stem))).all()
+                try:
+                    is_same = pq.read_table(file).equals(_as_arrow(table.columns, rows))
+                except (OSError, pa.ArrowException):
+                    is_same = False
+                if not is_same:
+                    damaged.append(file)
+    return damaged
+
+
 def _of_closing(table: sa.Table, number: int) -> sa.Select[Any]:
     """The rows of a table that a closing brought, in the order of their keys."""
     rows = sa.select(table).order_by(*table.primary_key.columns)

@@ -30,6 +30,11 @@ def migrate(engine: sa.Engine, address: Address, home: Home) -> bool:
         return _upgrade(engine, address)
 
 
+def is_current(engine: sa.Engine) -> bool:
+    """Whether the ledger is at the newest revision."""
+    return _revision(engine) == HEAD_REVISION
+
+
 def _revision(engine: sa.Engine) -> str | None:
     with engine.connect() as connection:
         if not sa.inspect(connection).has_table("alembic_version"):

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-HEAD_REVISION = "0004"
+HEAD_REVISION = "0007"
 """The newest revision under ``migrations/versions``; a ledger that is there needs no migration."""
 
-APPEND_ONLY = ("alerts", "alert_reads", "decisions")
+APPEND_ONLY = ("alerts", "alert_reads", "decisions", "lake_heads")
 
 
 class ExactDecimal(TypeDecorator[Decimal]):
@@ -103,6 +103,14 @@ decisions = sa.Table(
     sa.Column("decided_at", Instant, nullable=False),
     sa.CheckConstraint("decision in ('dismissed', 'accepted')", name="decisions_known_decision"),
     sa.Index("decisions_by_recommendation", "recommendation_id", "decision_number"),
+)
+
+lake_heads = sa.Table(
+    "lake_heads",
+    metadata,
+    sa.Column("lake_id", sa.Text, primary_key=True),
+    sa.Column("commit_number", sa.Integer, primary_key=True),
+    sa.Column("commit_sha256", sa.Text, nullable=False),
 )
 
 notifications = sa.Table(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Self, cast
 
 import sqlalchemy as sa
@@ -18,8 +19,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
 from pipelines.ledger.connect import WRITES, Address, describe_failure, find_address, make_engine
-from pipelines.ledger.export import exact, export_books, export_payments, export_tables, exported_files
-from pipelines.ledger.migrate import migrate
+from pipelines.ledger.export import (
+    exact,
+    export_books,
+    export_payments,
+    export_tables,
+    exported_files,
+    find_damaged_exports,
+)
+from pipelines.ledger.migrate import is_current, migrate
 from pipelines.ledger.records import (
     Alert,
     Decision,
@@ -55,6 +63,23 @@ def open_ledger(home: Home, url: str | None = None, environment: Mapping[str, st
     if was_migrated or not all(path.exists() for path in exported_files(home)):
         ledger.export()
     return ledger
+
+
+def damaged_exports(home: Home) -> list[Path]:
+    """Exported files of issued documents that do not say what the home's ledger says; read-only.
+
+    :raises LedgerError: it cannot be reached. A ledger of another revision is left to the next run.
+    """
+    address = find_address(home, None)
+    if not address.is_postgresql and not (home.ledger / "ledger.sqlite").exists():
+        return []
+    engine = make_engine(address)
+    try:
+        return find_damaged_exports(engine, home) if is_current(engine) else []
+    except SQLAlchemyError as error:
+        raise describe_failure(address, error) from None
+    finally:
+        engine.dispose()
 
 
 class Ledger:
@@ -319,6 +344,13 @@ class Ledger:
             export_tables(self._engine, self.home)
             export_books(self._engine, self.home)
             export_payments(self._engine, self.home)
+        except SQLAlchemyError as error:
+            raise describe_failure(self._address, error) from None
+
+    def damaged_exports(self) -> list[Path]:
+        """Exported files of issued documents that do not say what the ledger says."""
+        try:
+            return find_damaged_exports(self._engine, self.home)
         except SQLAlchemyError as error:
             raise describe_failure(self._address, error) from None
 

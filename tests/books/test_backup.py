@@ -88,7 +88,7 @@ def home(tmp_path, ledger_url, monkeypatch):
     for name, content in {
         "catalog/plans.yml": "plans: []",
         "accounts/customers.csv": "customer_id,name,email\n",
-        "lake/batches/b1.parquet": "b1",
+        "lake/prices/1/rows.parquet": "b1",
         "lake/events/event_date=2026-03-01/b1.parquet": "\x00\x01",
         "lake/.staging/half/x.parquet": "no",
         "inbox/big.jsonl": "no",

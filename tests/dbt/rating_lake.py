@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ import polars as pl
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 from parsed import parsed_project
+
+from models.frames import BATCHES, empty_frame
+from pipelines.home import Home
+from pipelines.ingest import ensure_lake
+from pipelines.lake.commits import Staging, read_lake
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"
 Row = Mapping[str, Any]
@@ -63,11 +69,6 @@ EVENTS = """event_id varchar, customer_id varchar, event_type varchar, occurred_
     provider varchar, model varchar, input_tokens bigint, output_tokens bigint, cached_input_tokens bigint,
     cost_usd decimal(28, 12), properties varchar, ingested_at timestamptz, batch_id varchar,
     source_file varchar, source_row bigint, payload_hash varchar"""
-REJECTS = "batch_id varchar, source_file varchar, source_row bigint, reason varchar, raw_record varchar"
-BATCHES = """batch_id varchar, source_file varchar, status varchar, rows_read bigint, accepted_count bigint,
-    duplicate_count bigint, rejected_count bigint, ingested_at timestamptz, message varchar,
-    separate_event_count bigint, max_revision bigint,
-    event_dates struct(event_date date, event_count bigint)[]"""
 DEFAULTS: dict[str, dict[str, Any]] = {
     "meters": {
         "unit": "unit",
@@ -166,10 +167,7 @@ class RatingHome:
     versions: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        lake = self.root / "lake"
-        write_parquet(lake / "schema/events.parquet", EVENTS, [])
-        write_parquet(lake / "schema/rejects.parquet", REJECTS, [])
-        write_parquet(lake / "schema/batches.parquet", BATCHES, [])
+        ensure_lake(Home(self.root))
         (self.root / "warehouse").mkdir(exist_ok=True)
 
     @property
@@ -195,50 +193,46 @@ class RatingHome:
         for name, schema in schemas.items():
             write_parquet(self.root / f"lake/{kind}/{version}/{name}.parquet", schema, rows[name], name)
 
-    def batch(self, events: Iterable[Row]) -> None:
-        """One batch of accepted events, as ingest would commit it."""
+    def batch(self, events: Iterable[Row], replaces: str | None = None) -> str:
+        """One batch of accepted events, as ingest would commit it; its id."""
         self.batches += 1
         batch_id = hashlib.sha256(str(self.batches).encode()).hexdigest()[:32]
         rows = [dict(row, batch_id=batch_id, source_row=number) for number, row in enumerate(events, 1)]
         for number, row in enumerate(rows):
             row.setdefault("event_id", f"event-{self.batches}-{number}")
-        lake = self.root / "lake"
-        aside = lake / "aside.parquet"
-        write_parquet(aside, EVENTS, rows, "events")
-        with connect() as connection:
+        home = Home(self.root)
+        with Staging(home) as staging, connect() as connection:
+            aside = staging.folder / "all.parquet"
+            write_parquet(aside, EVENTS, rows, "events")
             connection.execute(
                 f"create table events as select *, cast(occurred_at as date) as d from '{aside}'"
             )
             days = connection.execute("select d, count(*) from events group by d order by d").fetchall()
-            for day, _ in days:
-                folder = lake / f"events/event_date={day}"
-                folder.mkdir(parents=True, exist_ok=True)
+            for day, count in days:
+                file = staging.folder / f"{day}.parquet"
                 connection.execute(
-                    f"copy (select * exclude (d) from events where d = '{day}') "
-                    f"to '{folder}/{batch_id}.parquet' (format parquet)"
+                    f"copy (select * exclude (d) from events where d = '{day}') to '{file}' (format parquet)"
                 )
-        aside.unlink()
-        write_parquet(
-            lake / f"batches/{batch_id}.parquet",
-            BATCHES,
-            [
-                {
-                    "batch_id": batch_id,
-                    "source_file": f"{self.batches}.jsonl",
-                    "status": "committed",
-                    "rows_read": len(rows),
-                    "accepted_count": len(rows),
-                    "duplicate_count": 0,
-                    "rejected_count": 0,
-                    "ingested_at": self.as_of,
-                    "separate_event_count": 0,
-                    "max_revision": max((int(row.get("revision", 0)) for row in rows), default=None),
-                    "event_dates": "["
-                    + ", ".join(f"{{'event_date': {day}, 'event_count': {count}}}" for day, count in days)
-                    + "]",
-                }
-            ],
-        )
+                staging.add(file, "events", row_count=count, batch_ids=[batch_id], event_date=day)
+            manifest = {
+                "batch_id": batch_id,
+                "source_file": f"{self.batches}.jsonl",
+                "status": "committed",
+                "rows_read": len(rows),
+                "accepted_count": len(rows),
+                "duplicate_count": 0,
+                "rejected_count": 0,
+                "ingested_at": datetime.fromisoformat(self.as_of),
+                "message": None,
+                "separate_event_count": 0,
+                "max_revision": max((int(row.get("revision", 0)) for row in rows), default=None),
+                "event_dates": [{"event_date": day, "event_count": count} for day, count in days],
+                "source": None,
+                "mapping_hash": None,
+                "replaces": replaces,
+            }
+            staging.commit(read_lake(home), pl.DataFrame([manifest], schema=empty_frame(BATCHES).schema))
+        return batch_id
 
     def build(
         self,
@@ -258,6 +252,7 @@ class RatingHome:
             "METERHOUSE_ACCOUNTS_VERSION": self.versions["accounts"],
             "METERHOUSE_BUILD_ID": f"build-{self.builds}",
             "METERHOUSE_CODE_VERSION": "tests",
+            "METERHOUSE_LAKE_HEAD": "",
             "METERHOUSE_REBUILD": json.dumps(rebuild or {}),
             "METERHOUSE_WAREHOUSE_FILE": str(self.warehouse_file),
             **(environment or {}),

@@ -9,6 +9,7 @@ import polars as pl
 from models.events import SourcesDocument
 from pipelines.home import Home
 from pipelines.ingest import IngestReport, ingest_inbox
+from pipelines.lake.commits import read_lake
 
 AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
 
@@ -46,12 +47,12 @@ def ingest(
 
 def events(home: Home) -> list[dict[str, object]]:
     """All accepted records, by file and row."""
-    return _rows(home, "events/*/*.parquet")
+    return _rows(home, "events")
 
 
 def rejects(home: Home) -> list[dict[str, object]]:
     """All rejected records, by file and row."""
-    return _rows(home, "rejects/*.parquet")
+    return _rows(home, "rejects")
 
 
 def reasons(home: Home) -> list[str]:
@@ -61,18 +62,29 @@ def reasons(home: Home) -> list[str]:
 
 def manifests(home: Home) -> list[dict[str, object]]:
     """All manifest rows, by file."""
-    return sorted(_frame(home, "batches/*.parquet").to_dicts(), key=lambda row: str(row["source_file"]))
+    return sorted(map(dict, read_lake(home).batches.values()), key=lambda row: str(row["source_file"]))
 
 
-def _rows(home: Home, pattern: str) -> list[dict[str, object]]:
-    frame = _frame(home, pattern)
-    return frame.sort("source_file", "source_row").to_dicts() if frame.width else []
+def listed(home: Home, kind: str = "duplicates") -> list[dict[str, object]]:
+    """What is remembered of all duplicates, or conflicts, by file and row."""
+    return _rows(home, kind)
 
 
-def _frame(home: Home, pattern: str) -> pl.DataFrame:
-    files = sorted(home.lake.glob(pattern))
-    return (
-        pl.concat([pl.read_parquet(path, hive_partitioning=False) for path in files])
-        if files
-        else pl.DataFrame()
-    )
+def lake_rows(home: Home) -> dict[str, list[dict[str, object]]]:
+    """Everything that the commits say is there: manifest rows in order, and records by kind."""
+    kinds = ("events", "rejects", "duplicates", "conflicts")
+    return {"batches": list(map(dict, read_lake(home).batches.values()))} | {
+        kind: _rows(home, kind, live=False) for kind in kinds
+    }
+
+
+def _rows(home: Home, kind: str, *, live: bool = True) -> list[dict[str, object]]:
+    """Records of a kind that count, by file and row; with ``live`` false also of batches that were replaced."""
+    lake = read_lake(home)
+    files = [lake.path(file) for file in lake.files.values() if file.kind == kind]
+    if not files:
+        return []
+    frame = pl.concat([pl.read_parquet(path, hive_partitioning=False) for path in sorted(files)])
+    if live:
+        frame = frame.filter(pl.col("batch_id").is_in(list(lake.live)))
+    return frame.sort("source_file", "source_row", "batch_id").to_dicts()

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import dagster as dg
 import duckdb
-import pyarrow.parquet as pq
+import polars as pl
 import pytest
 from conftest import NOW
 from servers import Receiver
 
+from models.frames import BATCHES, empty_frame
 from pipelines import dbt
 from pipelines.home import Home
+from pipelines.lake.commits import Staging, read_lake
 from pipelines.lock import hold_home
 
 MAIN = "from pipelines.cli import main; main()"
@@ -134,17 +136,16 @@ def test_a_model_that_nobody_can_price_is_named_and_stops_nothing(cli, finished_
 def test_a_batch_that_lost_rows_publishes_nothing_and_is_told_to_the_destinations(cli, finished_home):
     published = finished_home / "serving" / "meterhouse.duckdb"
     before = published.read_bytes()
-    manifest = min((finished_home / "lake" / "batches").glob("*.parquet"))
-    table = pq.read_table(manifest)
-    place = table.schema.get_field_index("rows_read")
-    pq.write_table(
-        table.set_column(place, table.schema.field(place), [[table["rows_read"][0].as_py() + 1]]), manifest
-    )
+    lake = read_lake(Home(finished_home))
+    batch = min(lake.batches.values(), key=lambda batch: batch["batch_id"])
+    lost = batch["source_file"]
+    manifest = {**batch, "batch_id": f"{batch['batch_id']}-2", "rows_read": batch["rows_read"] + 1}
+    with Staging(lake.home) as staging:
+        staging.commit(lake, pl.DataFrame([manifest], schema=empty_frame(BATCHES).schema))
     with Receiver(500) as receiver:
         with_destination = f"import os; os.environ['METERHOUSE_ALERT_URL'] = {receiver.url!r};"
         result = cli("run", "--home", finished_home, "--as-of", NOW, code=f"{with_destination} {MAIN}")
     assert result.returncode == 1, result.stdout + result.stderr
-    lost = table["source_file"][0].as_py()
     assert lost in result.stderr
     assert published.read_bytes() == before
     # The receiver refuses the first attempt.

@@ -10,9 +10,10 @@ import polars as pl
 import pytest
 from ingest_homes import AS_OF, event, events, ingest, lines, manifests, put, reasons, rejects
 
-from models.frames import BATCHES, EVENTS, REJECTS, empty_frame
+from models.frames import COMMITS, EVENTS, REJECTS, empty_frame
 from pipelines.home import Home
 from pipelines.ingest import pending_files
+from pipelines.lake.commits import read_lake
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def ids(home):
 def test_an_empty_inbox_gives_the_empty_lake(home):
     report = ingest(home)
     assert report.batches == ()
-    for name, schema in (("events", EVENTS), ("rejects", REJECTS), ("batches", BATCHES)):
+    for name, schema in (("events", EVENTS), ("rejects", REJECTS), ("commits", COMMITS)):
         assert pl.read_parquet(home.lake / "schema" / f"{name}.parquet").equals(empty_frame(schema))
 
 
@@ -53,7 +54,7 @@ def test_arrival_fields(home):
     (batch,) = manifests(home)
     assert [
         path.relative_to(home.lake / "events").as_posix() for path in sorted(home.lake.glob("events/*/*"))
-    ] == [f"event_date=2025-05-01/{batch['batch_id']}.parquet"]
+    ] == [file.path.removeprefix("events/") for file in read_lake(home).files.values()]
     assert batch["event_dates"] == [{"event_date": date(2025, 5, 1), "event_count": 2}]
     assert not list((home.lake / ".staging").iterdir())
 
@@ -236,7 +237,7 @@ def test_a_truncated_gzip_is_one_unreadable_batch_and_the_others_go_on(home):
     assert (first.status, first.rows_read, first.accepted_count) == ("unreadable", 0, 0)
     assert "gzip" in first.message
     assert second.accepted_count == 1
-    assert pending_files(home) == []
+    assert pending_files(home, None) == []
     assert ingest(home).known_files == 2
 
 
@@ -413,11 +414,11 @@ def test_a_rejected_record_claims_no_id(home):
 def test_known_content_is_not_read_again_under_any_name_or_compression(home):
     content = lines(event()).encode()
     put(home, "a.jsonl", content)
-    assert [file.name for file in pending_files(home)] == ["a.jsonl"]
+    assert [file.name for file in pending_files(home, None)] == ["a.jsonl"]
     ingest(home)
     put(home, "b.jsonl", content)
     put(home, "c.jsonl.gz", gzip.compress(content))
-    assert pending_files(home) == []
+    assert pending_files(home, None) == []
     report = ingest(home)
     assert (report.batches, report.known_files) == ((), 3)
 
@@ -427,7 +428,7 @@ def test_the_cache_of_hashes_may_vanish_or_be_damaged(home):
     ingest(home)
     for content in ("", "{", "[]", '{"a.jsonl": 1}'):
         (home.cache / "inbox.json").write_text(content)
-        assert pending_files(home) == []
+        assert pending_files(home, None) == []
 
 
 def test_changed_content_under_a_known_name_is_a_new_batch(home):

@@ -91,6 +91,7 @@ current_build as (
         {{ quoted(setting('METERHOUSE_ACCOUNTS_VERSION')) }} as accounts_version,
         {{ quoted(setting('METERHOUSE_CODE_VERSION')) }} as code_version,
         {{ quoted(prices_version()) }} as price_list_version,
+        {{ quoted(lake_head()) }} as lake_head,
         meter_definitions.meters_version,
         md5(price_definitions.prices_version || substitute_definitions.substitutes_version) as prices_version,
         {{ as_of() }} as as_of
@@ -131,6 +132,7 @@ final as (
         current_build.accounts_version,
         current_build.code_version,
         current_build.price_list_version,
+        current_build.lake_head,
         current_build.meters_version,
         current_build.prices_version,
         case

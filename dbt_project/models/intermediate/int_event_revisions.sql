@@ -1,4 +1,8 @@
-{{ config(materialized='incremental', incremental_strategy='append') }}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ delete_replaced() }}"
+) }}
 
 {#- Kept apart because it is small: an event is superseded exactly if this table holds a higher revision of it, so
     that no day needs its neighbours' events to know what counts. -#}
@@ -8,7 +12,7 @@
 
 with events as (
 
-    select * from {{ read_files(event_files('max_revision > 0' ~ is_new)) }}
+    select * from {{ lake_events('max_revision > 0' ~ is_new) }}
 
 ),
 
@@ -16,6 +20,7 @@ final as (
 
     select
         event_id,
+        batch_id,
         revision,
         occurred_at
     from events

@@ -20,7 +20,7 @@ new_events as (
         customer_id,
         occurred_at,
         revision
-    from {{ read_files(event_files("false" if first_build else is_new)) }}
+    from {{ lake_events("false" if first_build else is_new) }}
 
 ),
 
@@ -47,7 +47,7 @@ superseded as (
     select
         events.customer_id,
         events.occurred_at
-    from {{ read_files(event_files("false" if first_build else near_revisions)) }} as events
+    from {{ lake_events("false" if first_build else near_revisions) }} as events
     inner join new_revisions
         on
             events.event_id = new_revisions.event_id
@@ -84,6 +84,15 @@ touched as (
         cast(null as date) as usage_date
     from zones
     where is_changed
+    {#- Whoever they were of: what a batch said that counts no longer is not read again. -#}
+    {%- if not first_build %}
+    union all
+    select distinct
+        cast(null as varchar) as customer_id,
+        dates.event_date + steps.step as usage_date
+    from {{ replaced_dates() }} as dates
+    cross join (values (-1), (0), (1)) as steps (step)
+    {%- endif %}
     {%- for day in rebuild_request('days') %}
     union all
     select

@@ -1,4 +1,8 @@
-{{ config(materialized='incremental', incremental_strategy='append') }}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ delete_uncounted() }}"
+) }}
 
 {#- Kept so that a sum over all of history stays cheap: records accepted, less these, are the events that count. They
     are looked for among new records, and among those within 35 days of new revisions. -#}
@@ -16,7 +20,9 @@
 
 with records as (
 
-    select * from {{ read_files(event_files(is_new ~ " or " ~ near_revisions if is_incremental() else "true")) }}
+    select * from {{ lake_events(
+        is_new ~ " or " ~ near_revisions if is_incremental() and not is_revision_replaced() else "true"
+    ) }}
 
 ),
 

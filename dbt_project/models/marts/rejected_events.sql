@@ -6,6 +6,12 @@ with rejects as (
 
 ),
 
+replaced_batches as (
+
+    select * from {{ ref('int_replaced_batches') }}
+
+),
+
 final as (
 
     select
@@ -15,6 +21,7 @@ final as (
         reason,
         raw_record
     from rejects
+    where batch_id not in (select replaced_batches.batch_id from replaced_batches)
 
 )
 

@@ -5,7 +5,7 @@
 
 with source as (
 
-    select * from {{ read_files(reject_files('rejected_count > 0' ~ is_new)) }}
+    select * from {{ lake_rejects('rejected_count > 0' ~ is_new) }}
 
 ),
 

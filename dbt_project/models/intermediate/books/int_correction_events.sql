@@ -32,17 +32,63 @@ event_types as (
 
 fresh_events as (
 
-    select * from {{ read_files(correction_event_files(true)) }}
+    select * from {{ correction_events("fresh") }}
+
+),
+
+gone_events as (
+
+    select * from {{ correction_events("gone") }}
 
 ),
 
 older_events as (
 
-    select * from {{ read_files(correction_event_files(false)) }}
+    select * from {{ correction_events("older") }}
 
 ),
 
-{# What a fresh event puts in or takes out: itself, and what it supersedes. #}
+replaced_batches as (
+
+    select * from {{ ref('int_replaced_batches') }}
+
+),
+
+{# What a reading says as the one before it did is no news, whichever of the batches says it now. #}
+moving_events as (
+
+    select
+        {% for column in event_columns() -%}
+        fresh_events.{{ column }},
+        {% endfor -%}
+        fresh_events.customer_id,
+        fresh_events.batch_id
+    from fresh_events
+    left join gone_events
+        on
+            fresh_events.event_id = gone_events.event_id
+            and fresh_events.revision = gone_events.revision
+            and fresh_events.payload_hash = gone_events.payload_hash
+    where gone_events.event_id is null
+    union all
+    select
+        {% for column in event_columns() -%}
+        gone_events.{{ column }},
+        {% endfor -%}
+        gone_events.customer_id,
+        replaced_batches.replaced_by as batch_id
+    from gone_events
+    inner join replaced_batches on gone_events.batch_id = replaced_batches.batch_id
+    left join fresh_events
+        on
+            gone_events.event_id = fresh_events.event_id
+            and gone_events.revision = fresh_events.revision
+            and gone_events.payload_hash = fresh_events.payload_hash
+    where fresh_events.event_id is null
+
+),
+
+{# What an event puts in or takes out: itself, and what it supersedes. #}
 moved as (
 
     select
@@ -53,23 +99,23 @@ moved as (
         batch_id,
         event_id as cause_id,
         revision as cause_revision
-    from fresh_events
+    from moving_events
     union all
     select
         {% for column in event_columns() -%}
         older_events.{{ column }},
         {% endfor -%}
         older_events.customer_id,
-        fresh_events.batch_id,
-        fresh_events.event_id as cause_id,
-        fresh_events.revision as cause_revision
+        moving_events.batch_id,
+        moving_events.event_id as cause_id,
+        moving_events.revision as cause_revision
     from older_events
-    inner join fresh_events
+    inner join moving_events
         on
-            older_events.event_id = fresh_events.event_id
-            and older_events.revision < fresh_events.revision
+            older_events.event_id = moving_events.event_id
+            and older_events.revision < moving_events.revision
             and older_events.occurred_at between
-            fresh_events.occurred_at - interval 35 day and fresh_events.occurred_at + interval 35 day
+            moving_events.occurred_at - interval 35 day and moving_events.occurred_at + interval 35 day
 
 ),
 

@@ -22,10 +22,54 @@
             and issued.period_end + case when max_revision > 0 then 36 else 1 end >= event_date
     )
 {%- endset %}
+{#- Also of batches that count no longer since then: what they said may not be said again. -#}
+{%- set is_taken_out -%}
+    batch_id in (
+        select replaced.batch_id
+        from {{ ref('int_replaced_batches') }} as replaced
+        where replaced.batch_id in (select known.batch_id from {{ batches }} as known)
+    )
+{%- endset %}
 
 with late_events as (
 
-    select * from {{ read_files(event_files(is_late)) }}
+    select
+        customer_id,
+        batch_id,
+        occurred_at,
+        revision
+    from {{ lake_events(is_late) }}
+
+),
+
+replaced_events as (
+
+    select
+        customer_id,
+        batch_id,
+        occurred_at,
+        revision
+    from {{ lake_events(is_taken_out, are_replaced=true) }}
+
+),
+
+replaced_batches as (
+
+    select * from {{ ref('int_replaced_batches') }}
+
+),
+
+moved as (
+
+    select * from late_events
+    union all
+    select
+        replaced_events.customer_id,
+        replaced_batches.replaced_by as batch_id,
+        replaced_events.occurred_at,
+        replaced_events.revision
+    from replaced_events
+    inner join replaced_batches on replaced_events.batch_id = replaced_batches.batch_id
 
 ),
 
@@ -45,13 +89,13 @@ closing_batches as (
 dated as (
 
     select
-        late_events.customer_id,
+        moved.customer_id,
         coalesce(closing_batches.closing_number, 2147483647) as known_in_closing,
-        {{ usage_date("late_events.occurred_at", "zones") }} - case when late_events.revision > 0 then 36 else 0 end
+        {{ usage_date("moved.occurred_at", "zones") }} - case when moved.revision > 0 then 36 else 0 end
             as first_date
-    from late_events
-    left join zones on {{ is_zone_of("zones", "late_events") }}
-    left join closing_batches on late_events.batch_id = closing_batches.batch_id
+    from moved
+    left join zones on {{ is_zone_of("zones", "moved") }}
+    left join closing_batches on moved.batch_id = closing_batches.batch_id
 
 ),
 

@@ -16,6 +16,7 @@ customers as (
 batch_dates as (
 
     select * from {{ ref('stg_lake__batch_dates') }}
+    where batch_id not in (select replaced.batch_id from {{ ref('int_replaced_batches') }} as replaced)
 
 ),
 
