@@ -318,7 +318,7 @@ class Staging:
         files: list[LakeFile] = []
         moves: list[tuple[Path, Path]] = []
         for aside, place, described in self._files:
-            path = described.path or f"{place}/{number}-{self._token}.parquet"
+            path = described.path or self._free_path(place, number, {file.path for file in files})
             sync(aside)
             files.append(
                 LakeFile(
@@ -356,6 +356,11 @@ class Staging:
         sync(commits_folder(self.home))
         sync(self.home.lake)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _free_path(self, place: str, number: int, taken: set[str]) -> str:
+        """A name that no other attempt gives; several files of one place are told apart."""
+        path = f"{place}/{number}-{self._token}.parquet"
+        return f"{path.removesuffix('.parquet')}-{len(taken)}.parquet" if path in taken else path
 
     def _intend(
         self, number: int, sha256: str, files: list[LakeFile], moves: list[tuple[Path, Path]]

@@ -8,7 +8,6 @@ import hashlib
 import json
 import shutil
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
