@@ -139,13 +139,19 @@ class Lake:
         return [file for file in self.files.values() if file.kind == kind and batch_id in file.batch_ids]
 
     def event_files(self, days: Iterable[date]) -> list[Path]:
-        """The event files of some UTC dates, in order; they may hold records of replaced batches, too."""
-        return [
+        """The event files of some UTC dates, in order; they may hold records of replaced batches, too.
+
+        :raises LakeError: one is missing.
+        """
+        files = [
             self.home.lake / file.path
             for day in sorted(set(days))
             for file in sorted(self._by_day.get(day, ()), key=lambda file: file.path)
             if file.path in self.files
         ]
+        if missing := next((file for file in files if not file.is_file()), None):
+            raise LakeError("a file of the lake is missing", where=str(missing), remedy=_CHECK)
+        return files
 
     def path(self, file: LakeFile) -> Path:
         """Where a file is."""
@@ -518,4 +524,5 @@ def _remove_old_leftovers(lake: Lake) -> None:
             (lake.home.lake / "rejects" / f"{folder.name}.parquet").unlink(missing_ok=True)
 
 
+_CHECK = "`meterhouse check` names every damage and what to do about it"
 _RESTORE = "keep the home as it is and restore a backup; what was read since then is read again from inbox/"

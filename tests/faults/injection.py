@@ -122,7 +122,9 @@ def faulty(library: Path, module: str) -> Iterator[Faulty]:
         env={
             **os.environ,
             "LD_PRELOAD": str(library),
-            "PYTHONPATH": f"{root}:{root / 'tests/faults'}:{root / 'tests'}",
+            "PYTHONPATH": ":".join(
+                str(root / place) for place in (".", "tests", "tests/faults", "tests/books")
+            ),
             # A process that was forked may not use threads that were started before.
             "ARROW_IO_THREADS": "1",
         },

@@ -136,10 +136,11 @@ def test_only_files_of_new_batches_are_read_and_every_name_is_resolved_once(home
     ingest(home)
     first = resolve_new_names(home)
     assert (first.batches, first.names, first.unknown) == (1, 2, (("openai", "?"),))
-    for file in home.lake.glob("events/*/*.parquet"):
-        file.rename(file.with_suffix(".hidden"))
+    read = list(home.lake.glob("events/*/*.parquet"))
     put(home, "b.jsonl", lines(call("3", provider="openai", model="gpt-4o"), call("4", model="gpt-4")))
     ingest(home)
+    for file in read:
+        file.rename(file.with_suffix(".hidden"))
     second = resolve_new_names(home)
     assert (second.batches, second.names) == (1, 1)
     assert resolve_new_names(home).batches == 0
