@@ -156,9 +156,12 @@
     a day, a reading or a property holds from there on. -#}
 {% macro beyond_quantity() -%}cast(1000000000000000000000000 as decimal(38, 12)){%- endmacro %}
 
-{#- An integer of any size, not negative, as a daily quantity. -#}
+{#- An integer of any size, not negative, as a daily quantity; null stays null, which `least` would pass over. -#}
 {% macro bounded(value) -%}
-    cast(least({{ value }}, cast(1000000000000000000000000 as decimal(38, 0))) as decimal(38, 12))
+    case
+        when {{ value }} is not null
+            then cast(least({{ value }}, cast(1000000000000000000000000 as decimal(38, 0))) as decimal(38, 12))
+    end
 {%- endmacro %}
 
 {#- Text as a DECIMAL(38,12), null where it is no number; a number beyond a daily quantity, of either sign, stays one. -#}
