@@ -1,6 +1,7 @@
 {#- What a meter reads from an event, generated from the catalog: which events feed it, and which value each gives. -#}
 
-{#- Meters with one of these aggregations, each with its filters: [{meter_id, aggregation, field, per, filters}]. -#}
+{#- Meters with one of these aggregations:
+    [{meter_id, aggregation, field, per, filters: [{field, value}], event_types}]. -#}
 {% macro meters_with(aggregations) %}
     {%- set meters = [] -%}
     {%- set meters_relation = ref("stg_catalog__meters") -%}
@@ -10,26 +11,28 @@
         {%- set query -%}
             select
                 meter_id,
+                aggregation,
                 field,
                 per
             from {{ meters_relation }}
             where aggregation in ({% for word in aggregations %}{{ quoted(word) }}{{ ", " if not loop.last }}{% endfor %})
             order by meter_id
         {%- endset -%}
+        {%- set filter_query = "select meter_id, field, value from " ~ filters_relation ~ " order by meter_id, field" -%}
+        {%- set filters = run_query(filter_query).rows -%}
+        {%- set event_type_query = "select meter_id, event_type from " ~ event_types_relation ~ " order by event_type" -%}
+        {%- set event_types = run_query(event_type_query).rows -%}
         {%- for row in run_query(query).rows -%}
-            {%- set filters = [] -%}
-            {%- set filter_query -%}
-                select
-                    field,
-                    value
-                from {{ filters_relation }}
-                where meter_id = {{ quoted(row[0]) }}
-                order by field
-            {%- endset -%}
-            {%- for filter in run_query(filter_query).rows -%}
-                {%- do filters.append({"field": filter[0], "value": filter[1]}) -%}
+            {%- set meter = {
+                "meter_id": row[0], "aggregation": row[1], "field": row[2], "per": row[3], "filters": [], "event_types": []
+            } -%}
+            {%- for filter in filters if filter[0] == row[0] -%}
+                {%- do meter.filters.append({"field": filter[1], "value": filter[2]}) -%}
             {%- endfor -%}
-            {%- do meters.append({"meter_id": row[0], "field": row[1], "per": row[2], "filters": filters}) -%}
+            {%- for event_type in event_types if event_type[0] == row[0] -%}
+                {%- do meter.event_types.append(event_type[1]) -%}
+            {%- endfor -%}
+            {%- do meters.append(meter) -%}
         {%- endfor -%}
     {%- endif -%}
     {{ return(meters) }}
@@ -80,6 +83,37 @@
             {{ " and " if not loop.last }}
         {%- endfor -%}
     {%- endif -%}
+{%- endmacro %}
+
+{#- Whether events that feed the meter may lack what it reads: a count reads nothing, and no event is without quantity. -#}
+{% macro can_lack_field(meter) %}
+    {{ return(meter.aggregation != "count" and meter.field != "quantity") }}
+{% endmacro %}
+
+{#- Does the event have what the meter reads: a value to tell apart, otherwise a number? -#}
+{% macro has_field(meter) -%}
+    {%- if not can_lack_field(meter) -%}
+        true
+    {%- elif meter.aggregation == "unique" -%}
+        {{ field_text(meter.field) }} is not null
+    {%- elif meter.field.startswith("properties.") -%}
+        {{ field_number(meter.field) }} is not null
+    {%- elif meter.field == "total_tokens" -%}
+        (events.input_tokens is not null or events.output_tokens is not null)
+    {%- else -%}
+        events.{{ meter.field }} is not null
+    {%- endif -%}
+{%- endmacro %}
+
+{#- Is the event of a type that the meter names? -#}
+{% macro is_of_type(meter) -%}
+    events.event_type in ('' {%- for event_type in meter.event_types %}, {{ quoted(event_type) }}{% endfor %})
+{%- endmacro %}
+
+{#- How the event feeds the meter, its type included: true with the field that the meter reads, false without it, null
+    not at all. -#}
+{% macro feeds_with_field(meter) -%}
+    case when {{ is_of_type(meter) }} and {{ filter_holds(meter.filters) }} then {{ has_field(meter) }} end
 {%- endmacro %}
 
 {#- Does the event, joined to the meter by its type, feed it? -#}

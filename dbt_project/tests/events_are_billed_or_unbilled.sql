@@ -1,8 +1,13 @@
 -- Guards against an event that is lost, billed under no charge, or billed and listed as unbilled at once. Each event
--- of the lake gets its place anew: billed where monthly_usage has a charge of its customer for a meter that it feeds,
--- on its local day; otherwise unbilled, for the first reason that the accounts give. Looks at the days that this build
--- computed.
-{%- set filtered = meters_with(['count', 'sum', 'max', 'latest', 'unique']) | selectattr('filters') | list %}
+-- of the lake gets its place anew: billed where monthly_usage has a charge of its customer for a meter that it feeds
+-- and whose field it has, on its local day; otherwise unbilled, for the first reason that holds. Looks at the days that
+-- this build computed.
+{%- set all_meters = meters_with(['count', 'sum', 'max', 'latest', 'unique']) %}
+{%- set filtered = all_meters | selectattr('filters') | list %}
+{%- set lacking = [] %}
+{%- for meter in all_meters if can_lack_field(meter) %}
+    {%- do lacking.append(meter) %}
+{%- endfor %}
 {%- set lineage = source("lake", "events") %}
 
 with events as (
@@ -55,7 +60,7 @@ daily_usage as (
 
 ),
 
-{# Events that no filter tells apart share their place. -#}
+{# Events that no filter and no absent field tells apart share their place. -#}
 alike as (
 
     select
@@ -64,6 +69,9 @@ alike as (
         event_type,
         {% for meter in filtered -%}
         {{ filter_holds(meter.filters) }} as holds_{{ loop.index }},
+        {% endfor -%}
+        {% for meter in lacking -%}
+        {{ is_of_type(meter) }} and not {{ has_field(meter) }} as lacks_{{ loop.index }},
         {% endfor -%}
         count(*) as event_count,
         sum(quantity) as quantity
@@ -92,7 +100,17 @@ fed as (
         meters.meter_id,
         meters.aggregation,
         meters.field,
-        meters.billable
+        meters.billable,
+        {% if lacking -%}
+        case meters.meter_id
+            {% for meter in lacking -%}
+            when {{ quoted(meter.meter_id) }} then not numbered.lacks_{{ loop.index }}
+            {% endfor -%}
+            else true
+        end
+        {%- else -%}
+        true
+        {%- endif %} as is_measured
     from numbered
     inner join meter_event_types on numbered.event_type = meter_event_types.event_type
     inner join meters on meter_event_types.meter_id = meters.meter_id
@@ -106,7 +124,8 @@ feeding as (
 
     select
         kind,
-        bool_or(billable) as is_billable
+        bool_or(billable) as is_billable,
+        bool_or(billable and is_measured) as is_measured
     from fed
     group by kind
 
@@ -122,6 +141,7 @@ billed as (
             and fed.meter_id = serving_charges.meter_id
             and fed.usage_date >= serving_charges.service_start
             and fed.usage_date < serving_charges.service_end
+    where fed.is_measured
 
 ),
 
@@ -151,6 +171,7 @@ placed as (
             when customers.inactive_from <= numbered.usage_date then 'inactive_customer'
             when feeding.kind is null then 'no_meter'
             when not feeding.is_billable then 'metered_only'
+            when not feeding.is_measured then 'no_quantity'
             when subscribed.kind is null then 'no_subscription'
             else 'not_in_plan'
         end as place

@@ -27,7 +27,7 @@ numbered as (
         customer_id,
         event_type,
         usage_date,
-        meter_ids,
+        measured_meter_ids,
         event_count,
         row_number() over () as kind
     from activity
@@ -40,7 +40,7 @@ fed as (
         kind,
         customer_id,
         usage_date,
-        unnest(meter_ids) as meter_id
+        unnest(measured_meter_ids) as meter_id
     from numbered
 
 ),

@@ -25,6 +25,13 @@ CATALOG: dict[str, list[dict[str, Any]]] = {
         {"meter_id": "openai"},
         {"meter_id": "logins", "billable": False},
         {"meter_id": "extras"},
+        {"meter_id": "tokens", "field": "total_tokens"},
+        {"meter_id": "people", "aggregation": "unique", "field": "user_id"},
+        {"meter_id": "disk", "aggregation": "latest", "field": "properties.gb"},
+        {"meter_id": "traffic", "field": "properties.gb"},
+        {"meter_id": "spare", "field": "input_tokens"},
+        {"meter_id": "watched", "field": "output_tokens", "billable": False},
+        {"meter_id": "seen", "aggregation": "count", "billable": False},
     ],
     "meter_event_types": [
         {"meter_id": "calls", "event_type": "call"},
@@ -32,10 +39,26 @@ CATALOG: dict[str, list[dict[str, Any]]] = {
         {"meter_id": "logins", "event_type": "login"},
         {"meter_id": "logins", "event_type": "call"},
         {"meter_id": "extras", "event_type": "extra"},
+        *(
+            {"meter_id": meter, "event_type": kind}
+            for kind, meters in {
+                "generate": ["tokens", "seen"],
+                "visit": ["people"],
+                "ask": ["people", "tokens"],
+                "reading": ["disk"],
+                "transfer": ["traffic", "disk"],
+                "spare": ["spare"],
+                "watch": ["watched"],
+            }.items()
+            for meter in meters
+        ),
     ],
     "meter_filters": [{"meter_id": "openai", "field": "provider", "value": "openai"}],
     "plans": [{"plan_id": "plan"}],
-    "charges": [{"plan_id": "plan", "meter_id": "calls"}, {"plan_id": "plan", "meter_id": "openai"}],
+    "charges": [
+        {"plan_id": "plan", "meter_id": meter}
+        for meter in ("calls", "openai", "tokens", "people", "disk", "traffic")
+    ],
 }
 ACCOUNTS: dict[str, list[dict[str, Any]]] = {
     "customers": [
@@ -43,6 +66,7 @@ ACCOUNTS: dict[str, list[dict[str, Any]]] = {
         {"customer_id": "gone", "inactive_from": "2024-04-10"},
         {"customer_id": "tokyo", "timezone": "Asia/Tokyo"},
         {"customer_id": "soon"},
+        {"customer_id": "mute"},
     ],
     "subscriptions": [
         {"subscription_id": name, "customer_id": name, "plan_id": "plan", "started_on": start}
@@ -51,6 +75,7 @@ ACCOUNTS: dict[str, list[dict[str, Any]]] = {
             ("gone", "2024-03-01"),
             ("tokyo", "2024-04-15"),
             ("soon", "2024-04-22"),
+            ("mute", "2024-04-02"),
         )
     ],
 }
@@ -77,6 +102,28 @@ EVENTS = [
     event("acme", "call", "2024-04-06T12:00:00Z", event_id="moving"),
     event("acme", "call", "2024-04-06T12:00:00Z", event_id="going"),
 ]
+# Whether the event has what its meters read, from both sides; `mute` is served from 2 April.
+LACKING = {
+    ("generate", "2024-04-03"): ("no_quantity", {}),
+    ("generate", "2024-04-04"): (None, {"output_tokens": "0"}),
+    ("visit", "2024-04-03"): ("no_quantity", {}),
+    ("visit", "2024-04-04"): (None, {"user_id": "u"}),
+    # It counts its user; that no event of the day gives tokens is a warning.
+    ("ask", "2024-04-05"): (None, {"user_id": "u"}),
+    ("ask", "2024-04-06"): (None, {"input_tokens": "3"}),
+    ("reading", "2024-04-03"): ("no_quantity", {"properties": '{"mb": 1}'}),
+    ("reading", "2024-04-04"): ("no_quantity", {"properties": '{"gb": "much"}'}),
+    ("reading", "2024-04-05"): (None, {"properties": '{"gb": "0"}'}),
+    ("transfer", "2024-04-06"): ("no_quantity", {}),
+    ("transfer", "2024-04-07"): (None, {"properties": '{"gb": 1.5}'}),
+    # The reasons around it: the first that holds.
+    ("generate", "2024-04-01"): ("no_quantity", {}),
+    ("generate", "2024-03-31"): ("no_subscription", {"input_tokens": "1"}),
+    ("spare", "2024-04-03"): ("no_quantity", {"output_tokens": "1"}),
+    ("spare", "2024-04-04"): ("not_in_plan", {"input_tokens": "1"}),
+    ("watch", "2024-04-03"): ("metered_only", {}),
+}
+EVENTS += [event("mute", kind, f"{day}T12:00:00Z", **fields) for (kind, day), (_, fields) in LACKING.items()]
 CORRECTIONS = [
     event("acme", "login", "2024-04-07T12:00:00Z", event_id="moving", revision=1),
     event("acme", "call", "2024-04-06T12:00:00Z", event_id="going", revision=2, is_void=True),
@@ -152,8 +199,29 @@ def test_every_reason_and_both_sides_of_its_edge(home: RatingHome, whole: Checks
         ("gone", "call", "2024-04-10", "inactive_customer", "1"),
         ("tokyo", "call", "2024-04-14", "no_subscription", "1"),
         ("nobody", "call", "2024-04-05", "unknown_customer", "1"),
+        *(("mute", kind, day, reason, "1") for (kind, day), (reason, _) in LACKING.items() if reason),
     }
     assert not whole.failing("select 1")
+
+
+def test_what_counts_as_nothing_is_a_warning(home: RatingHome, whole: Checks) -> None:
+    home.build(command="test", select="usage_has_its_field")
+    file = home.root / "target/compiled/meterhouse/tests/usage_has_its_field.sql"
+    found = home.query(
+        "select event_type, meter_id, without_field, event_count::text as events, first_day::text as first_day"
+        f" from ({file.read_text()})"
+    )
+    assert {tuple(row.values()) for row in found} == {
+        ("generate", None, None, "2", "2024-04-01"),
+        ("visit", None, None, "1", "2024-04-03"),
+        ("reading", None, None, "2", "2024-04-03"),
+        ("transfer", None, None, "1", "2024-04-06"),
+        ("spare", None, None, "1", "2024-04-03"),
+        (None, "tokens", "total_tokens", "3", "2024-04-01"),
+        (None, "disk", "properties.gb", "3", "2024-04-03"),
+        (None, "traffic", "properties.gb", "1", "2024-04-06"),
+        (None, "spare", "input_tokens", "1", "2024-04-03"),
+    }
 
 
 UNBILLED = (
@@ -179,6 +247,14 @@ TAMPERED = {
     "another reason": (
         "update int_unbilled_activity set reason = 'not_in_plan' where reason = 'metered_only'",
         {LAKE},
+    ),
+    "another word for what has no quantity": (
+        "update int_unbilled_activity set reason = 'not_in_plan' where reason = 'no_quantity'",
+        {LAKE},
+    ),
+    "what has no quantity is billed instead": (
+        "delete from int_unbilled_activity where reason = 'no_quantity'",
+        {LAKE, USAGE},
     ),
     "another quantity": (
         "update int_unbilled_activity set quantity = 1.500001 where reason = 'not_in_plan'",

@@ -137,6 +137,9 @@ def test_incremental_equals_full(world: Callable[..., None]) -> None:
         )
         + event("c2", occurred_at="2026-08-31T23:30:00Z", quantity="250", user_id="ada", cost_usd="0.50")
         + event("c3", occurred_at="2026-08-05T12:00:00Z", quantity="40", customer_id="kestrel")
+        # Calls of nobody: they feed the meter of users and have none.
+        + event("c5", occurred_at="2026-08-06T12:00:00Z", event_type="api_call")
+        + event("c6", occurred_at="2026-08-06T12:00:00Z", event_type="api_call")
     )
     world("late readings", "2026-09-22T06:00:00Z", compare=False)
 
@@ -145,8 +148,11 @@ def test_incremental_equals_full(world: Callable[..., None]) -> None:
         + event("c1", revision=2, is_void=True, occurred_at="2026-07-14T10:00:00Z", event_type="storage")
         + event("c3", revision=1, occurred_at="2026-09-02T12:00:00Z", quantity="41", customer_id="kestrel")
         + event("c4", occurred_at="2026-09-03T12:00:00Z", customer_id="newcomer", quantity="9")
+        + event("c6", revision=1, occurred_at="2026-08-06T12:00:00Z", event_type="api_call", user_id="ada")
     )
     world("revisions that move day and customer, and a void", "2026-09-23T06:00:00Z")
+    [mute] = [row for row in marts(home)["unbilled_usage"] if "no_quantity" in row]
+    assert mute[:5] == (date(2026, 8, 6), "tundra", "api_call", "no_quantity", 1)
 
     def move_customers(rows: list[dict[str, str]]) -> None:
         for row in rows:

@@ -3,6 +3,7 @@
 dbt rates them build after build, the plain Decimal reference once at the end. They agree to the last digit.
 """
 
+import json
 import random
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -14,6 +15,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from rating import Reference
 from rating_lake import RatingHome
+
+from models.catalog import LEVELS, SUMMABLE, TEXT_FIELDS, TOKEN_FIELDS
 
 ZONES = [
     "UTC",
@@ -47,7 +50,43 @@ TYPES = {
     "gauge": ["seat"],
     "users": ["call", "seat"],
 }
-SUMMED = {"calls", "units", "ours", "tokens"}
+EVENT_TYPES = ["call", "batch", "disk", "seat"]
+# What a filter can name, with values of which each occurs in events of every type.
+FILTERABLE: dict[str, list[str]] = {
+    "customer_id": ["customer-0", "customer-1", "customer-2"],
+    "event_type": EVENT_TYPES,
+    "user_id": ["u1", "u2", "u3"],
+    "resource": ["a", "b"],
+    "provider": ["openai", "other"],
+    "model": ["m1", "m2"],
+    "properties.tier": ["gold", "true", "7"],
+    "properties.gb.used": ["2.5", "many"],
+}
+assert {field for field in FILTERABLE if not field.startswith("properties.")} == set(TEXT_FIELDS)
+# What a meter can read, and what it can be split by.
+NUMBERS = ["quantity", *TOKEN_FIELDS, "properties.tier", "properties.gb.used"]
+VALUES = ["user_id", "properties.tier"]
+SPLITS = [None, *(field for field in FILTERABLE if field != "customer_id")]
+# Properties of an event by key; the texts are JSON.
+PROPERTIES: dict[str, list[str | None]] = {
+    "tier": [None, '"gold"', "true", "7", '"7"', "null"],
+    "gb.used": [None, "2.5", '"2.50"', '"many"', "0.125"],
+}
+MODELS = (
+    "+invoices +invoice_lines +plan_comparisons +overages +monthly_usage +int_rating_faults +unbilled_usage"
+    " +daily_usage"
+)
+CHECKS = "events_are_billed_or_unbilled usage_is_billed_or_unbilled " + " ".join(
+    f"{model},test_name:unique_grain"
+    for model in (
+        "int_daily_activity",
+        "int_daily_property_sums",
+        "int_daily_readings",
+        "int_daily_usage",
+        "int_daily_values",
+        "int_unbilled_activity",
+    )
+)
 
 
 class World:
@@ -55,6 +94,11 @@ class World:
 
     def __init__(self, seed: int, customers: int) -> None:
         self.random = random.Random(seed)
+        self.meters = [dict(meter) for meter in METERS]
+        self.types = {meter: list(kinds) for meter, kinds in TYPES.items()}
+        self.filters = [{"meter_id": "ours", "field": "provider", "value": "openai"}]
+        for number, field in enumerate(FILTERABLE):
+            self.add_filtered_meter(f"filtered-{number}", field)
         self.plans: list[dict[str, Any]] = []
         self.charges: list[dict[str, Any]] = []
         self.tiers: list[dict[str, Any]] = []
@@ -72,6 +116,27 @@ class World:
     def amount(self, digits: int, top: int) -> str:
         return str(Decimal(self.random.randint(0, top * 10**digits)).scaleb(-digits))
 
+    def add_filtered_meter(self, meter: str, field: str) -> None:
+        """A meter of any kind that filters by this field, and maybe by another."""
+        pick = self.random
+        aggregation = pick.choice([*SUMMABLE, *LEVELS, "unique"])
+        row: dict[str, Any] = {
+            "meter_id": meter,
+            "aggregation": aggregation,
+            "billable": pick.random() < 0.8,
+        }
+        if aggregation != "count":
+            row["field"] = pick.choice(VALUES if aggregation == "unique" else NUMBERS)
+        if aggregation in LEVELS:
+            row |= {"per": pick.choice(SPLITS), "carry_forward": pick.random() < 0.5}
+        self.meters.append(row)
+        self.types[meter] = pick.sample(EVENT_TYPES, pick.choice([1, 1, 2]))
+        fields = {field, *([pick.choice(list(FILTERABLE))] if pick.random() < 0.3 else [])}
+        self.filters += [
+            {"meter_id": meter, "field": name, "value": pick.choice(FILTERABLE[name])}
+            for name in sorted(fields)
+        ]
+
     def add_version(self, plan: str, currency: str, effective: str) -> None:
         self.plans.append(
             {
@@ -82,14 +147,15 @@ class World:
                 "proration": self.random.choice(["day", "day", "none"]),
             }
         )
-        for meter in METERS:
-            if self.random.random() < 0.75:
+        for meter in self.meters:
+            if meter.get("billable", True) and self.random.random() < 0.75:
                 self.add_charge(plan, currency, effective, meter["meter_id"])
 
     def add_charge(self, plan: str, currency: str, effective: str, meter: str) -> None:
         pick = self.random
         models = ["per_unit", "per_unit", "package", "graduated", "volume", "flat", None]
-        if meter in SUMMED and currency == "USD":
+        aggregations = {row["meter_id"]: row.get("aggregation", "sum") for row in self.meters}
+        if aggregations[meter] in SUMMABLE and currency == "USD":
             models.append("cost_plus")
         model = pick.choice(models)
         charge: dict[str, Any] = {
@@ -201,12 +267,14 @@ class World:
             event: dict[str, Any] = {
                 "event_id": f"event-{len(self.events)}",
                 "customer_id": f"customer-{pick.randint(0, len(self.customers))}",
-                "event_type": pick.choice(["call", "call", "batch", "disk", "seat"]),
+                "event_type": pick.choice(["call", *EVENT_TYPES]),
                 "occurred_at": at.isoformat(),
                 "quantity": self.amount(pick.choice([0, 1, 6]), 12),
                 "user_id": pick.choice([None, "u1", "u2", "u3"]),
                 "resource": pick.choice([None, "a", "b"]),
                 "provider": pick.choice(["openai", "other", None]),
+                "model": pick.choice([None, "m1", "m2"]),
+                "properties": self.properties(),
                 "input_tokens": pick.choice([None, pick.randint(0, 30)]),
                 "output_tokens": pick.choice([None, 7]),
                 "cost_usd": self.amount(pick.choice([4, 12]), 1),
@@ -231,6 +299,10 @@ class World:
             batch.append(event)
         return batch
 
+    def properties(self) -> str:
+        drawn = {key: self.random.choice(values) for key, values in PROPERTIES.items()}
+        return "{" + ", ".join(f"{json.dumps(key)}: {value}" for key, value in drawn.items() if value) + "}"
+
     def edit(self) -> None:
         """What people change between two files."""
         pick = self.random
@@ -249,14 +321,16 @@ class World:
     @property
     def catalog(self) -> dict[str, list[dict[str, Any]]]:
         return {
-            "meters": METERS,
+            "meters": self.meters,
             "plans": self.plans,
             "charges": self.charges,
             "charge_tiers": self.tiers,
             "meter_event_types": [
-                {"meter_id": meter, "event_type": kind} for meter, kinds in TYPES.items() for kind in kinds
+                {"meter_id": meter, "event_type": kind}
+                for meter, kinds in self.types.items()
+                for kind in kinds
             ],
-            "meter_filters": [{"meter_id": "ours", "field": "provider", "value": "openai"}],
+            "meter_filters": self.filters,
         }
 
     @property
@@ -341,7 +415,22 @@ def compare(home: RatingHome, world: World) -> None:
         ),
         reference.comparisons,
     )
+    assert_same(
+        "unbilled_usage",
+        rows(
+            home,
+            "unbilled_usage",
+            ["customer_id", "event_type", "usage_date", "reason"],
+            ["event_count", "quantity"],
+        ),
+        reference.unbilled(),
+    )
     assert home.query("select * from int_rating_faults") == []
+
+
+def build(home: RatingHome) -> None:
+    home.build(select=MODELS)
+    home.build(command="test", select=CHECKS)
 
 
 @pytest.mark.slow
@@ -357,13 +446,13 @@ def test_rating_agrees_with_the_reference(seed: int, tmp_path_factory: pytest.Te
     home = RatingHome(tmp_path_factory.mktemp("rating"), as_of="2024-03-20T20:00:00+00:00")
     world.write(home)
     home.batch(world.new_events(900))
-    home.build()
+    build(home)
     home.as_of = "2024-04-17T20:00:00+00:00"
     home.batch(world.new_events(300))
-    home.build()
+    build(home)
     compare(home, world)
     world.edit()
     world.write(home)
     home.batch(world.new_events(60))
-    home.build()
+    build(home)
     compare(home, world)

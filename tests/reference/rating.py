@@ -4,6 +4,7 @@ Slow, plain and without SQL: events to effective events, to usage over windows, 
 rows that a test writes into the lake. Nothing that runs in the product may import it.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -72,11 +73,37 @@ def effective(events: Iterable[Row]) -> list[Row]:
     return [event for event in newest.values() if not event.get("is_void", False)]
 
 
+def text_of(event: Row, field: str) -> str | None:
+    """A field as filters, `per` and distinct counts see it."""
+    if not field.startswith("properties."):
+        return event.get(field)
+    value = json.loads(event.get("properties", "{}"), parse_float=str, parse_int=str).get(
+        field.removeprefix("properties.")
+    )
+    return str(value).lower() if isinstance(value, bool) else value
+
+
 def field_of(event: Row, field: str) -> Any:
+    """A field as amounts and readings see it: digits, or None."""
     if field == "total_tokens":
         parts = [event.get("input_tokens"), event.get("output_tokens")]
         return None if parts == [None, None] else sum(int(part or 0) for part in parts)
+    if field.startswith("properties."):
+        text = text_of(event, field)
+        return text if text and text.replace(".", "", 1).isdigit() else None
     return event.get(field, "1" if field == "quantity" else None)
+
+
+def has_field(event: Row, meter: Row) -> bool:
+    """Whether the event has what the meter reads."""
+    field = meter.get("field", "quantity")
+    match meter.get("aggregation", "sum"):
+        case "count":
+            return True
+        case "unique":
+            return text_of(event, field) is not None
+        case _:
+            return field_of(event, field) is not None
 
 
 class Reference:
@@ -103,10 +130,9 @@ class Reference:
         self.as_of = datetime.fromisoformat(as_of)
         self.events: dict[str, list[Event]] = defaultdict(list)
         for row in effective(events):
-            zone = self.zones.get(row["customer_id"])
-            if zone:
-                at = datetime.fromisoformat(row["occurred_at"]).astimezone(UTC)
-                self.events[row["customer_id"]].append(Event(row, at, at.astimezone(zone).date()))
+            zone = self.zones.get(row["customer_id"], UTC)
+            at = datetime.fromisoformat(row["occurred_at"]).astimezone(UTC)
+            self.events[row["customer_id"]].append(Event(row, at, at.astimezone(zone).date()))
         self.monthly_usage: dict[tuple[str, str, date], dict[str, Any]] = {}
         self.overages: dict[tuple[str, str, date], dict[str, Any]] = {}
         self.lines: dict[tuple[str, str, str | None, date], dict[str, Any]] = {}
@@ -117,6 +143,72 @@ class Reference:
                 self._rate_subscription(subscription)
 
     # --- usage ---
+
+    def unbilled(self) -> dict[tuple[str, str, date, str], dict[str, Any]]:
+        """Events that no charge gets a quantity from, by customer, type, local day and the first reason."""
+        found: dict[tuple[str, str, date, str], dict[str, Any]] = {}
+        meters = {name: {id(e) for e in self._all_feeding(meter)} for name, meter in self.meters.items()}
+        for customer, events in self.events.items():
+            for event in events:
+                fed = {name for name, fed_by in meters.items() if id(event) in fed_by}
+                if reason := self._reason(customer, event, fed):
+                    key = (customer, event.row["event_type"], event.day, reason)
+                    row = found.setdefault(key, {"event_count": 0, "quantity": Decimal(0)})
+                    row["event_count"] += 1
+                    row["quantity"] += Decimal(field_of(event.row, "quantity"))
+        return found
+
+    def _all_feeding(self, meter: Row) -> Iterator[Event]:
+        for customer in self.events:
+            yield from self._feeding(customer, meter)
+
+    def _reason(self, customer: str, event: Event, fed: set[str]) -> str | None:
+        account = next((row for row in self.accounts["customers"] if row["customer_id"] == customer), None)
+        if account is None:
+            return "unknown_customer"
+        if (inactive := day(account.get("inactive_from"))) and event.day >= inactive:
+            return "inactive_customer"
+        if not fed:
+            return "no_meter"
+        serving = [
+            plan
+            for row in self.accounts["subscriptions"]
+            if row["customer_id"] == customer and (plan := self._serving(row, event.day))
+        ]
+        charged = {
+            charge["meter_id"]
+            for charge in self.catalog["charges"]
+            for plan in serving
+            if (charge["plan_id"], self._from(charge)) == (plan["plan_id"], self._from(plan))
+        }
+        measured = {name for name in fed if has_field(event.row, self.meters[name])}
+        billable = {name for name in fed if self.meters[name].get("billable", True)}
+        if charged & measured:
+            return None
+        if not billable:
+            return "metered_only"
+        if not billable & measured:
+            return "no_quantity"
+        return "not_in_plan" if serving else "no_subscription"
+
+    def _serving(self, subscription: Row, moment: date) -> Row | None:
+        """The plan version by which a subscription serves a day."""
+        started, ended = day(subscription["started_on"]), day(subscription.get("ended_on"))
+        if moment < started or (ended and moment >= ended):
+            return None
+        anchor = int(subscription.get("billing_anchor_day", 1))
+        start = next(start for start, end in cycles(started, anchor) if end > moment)
+        return self._plan_of(subscription, max(start, started))
+
+    def _plan_of(self, subscription: Row, on: date) -> Row | None:
+        held = subscription.get("plan_version")
+        if not held:
+            return self._version(subscription["plan_id"], on)
+        return next(
+            row
+            for row in self.catalog["plans"]
+            if row["plan_id"] == subscription["plan_id"] and self._from(row) == held
+        )
 
     def _feeding(self, customer: str, meter: Row) -> list[Event]:
         types = {
@@ -133,7 +225,7 @@ class Reference:
             event
             for event in self.events[customer]
             if event.row["event_type"] in types
-            and all(event.row.get(field) == value for field, value in wanted.items())
+            and all(text_of(event.row, field) == value for field, value in wanted.items())
         ]
 
     def _usage(self, customer: str, meter: Row, start: date, end: date) -> Decimal:
@@ -150,14 +242,14 @@ class Reference:
             )
         if aggregation == "unique":
             return Decimal(
-                len({value for event in inside if (value := field_of(event.row, field)) is not None})
+                len({value for event in inside if (value := text_of(event.row, field)) is not None})
             )
         total = Decimal(0)
         per = meter.get("per")
         groups: dict[str, list[Event]] = defaultdict(list)
         for event in events:
             if event.day < end and field_of(event.row, field) is not None:
-                groups[(event.row.get(per) or "") if per else ""].append(event)
+                groups[(text_of(event.row, per) or "") if per else ""].append(event)
         for readings in groups.values():
             before = max(
                 (event for event in readings if event.day < start), key=lambda e: e.order, default=None
@@ -232,14 +324,7 @@ class Reference:
         cycle: tuple[date, date],
         service: tuple[date, date],
     ) -> None:
-        held = subscription.get("plan_version")
-        own = self._version(subscription["plan_id"], service[0])
-        if held:
-            own = next(
-                row
-                for row in self.catalog["plans"]
-                if row["plan_id"] == subscription["plan_id"] and self._from(row) == held
-            )
+        own = self._plan_of(subscription, service[0])
         others = {row["plan_id"] for row in self.catalog["plans"]} - {own["plan_id"]}
         candidates = [own] + [
             version for plan in sorted(others) if (version := self._version(plan, service[0]))

@@ -1,9 +1,13 @@
 {{ config(materialized='incremental', incremental_strategy='append', pre_hook="{{ delete_touched() }}") }}
 
 {#- The one scan over all events; everything about requests, tokens, costs and unbilled usage is derived from it.
-    Meters without filters are known from the event type alone, so only filtered meters need a flag per event. -#}
+    The event type alone says which meters it feeds, but for those that filter events or read what an event may lack:
+    only they need a flag per event, null for events of other types, so that no flag tells apart what feeds the same. -#}
 
-{%- set filtered = meters_with(['count', 'sum', 'max', 'latest', 'unique']) | selectattr('filters') | list %}
+{%- set flagged = [] %}
+{%- for meter in meters_with(['count', 'sum', 'max', 'latest', 'unique']) if meter.filters or can_lack_field(meter) %}
+    {%- do flagged.append(meter) %}
+{%- endfor %}
 {%- set lineage = source("lake", "events") %}
 
 with events as (
@@ -34,8 +38,8 @@ aggregated as (
         model,
         cost_status,
         case when {{ is_priced("cost_status") }} then price_number end as price_number,
-        {% for meter in filtered -%}
-        {{ filter_holds(meter.filters) }} as feeds_{{ loop.index }},
+        {% for meter in flagged -%}
+        {{ feeds_with_field(meter) }} as feeds_{{ loop.index }},
         {% endfor -%}
         count(*) as event_count,
         sum(quantity) as quantity,
@@ -64,13 +68,13 @@ costed as (
 
 ),
 
-unfiltered_meters as (
+meters_of_types as (
 
     select
         event_type,
         list(meter_id order by meter_id) as meter_ids
     from meter_event_types
-    where meter_id not in ('' {%- for meter in filtered %}, {{ quoted(meter.meter_id) }}{% endfor %})
+    where meter_id not in ('' {%- for meter in flagged %}, {{ quoted(meter.meter_id) }}{% endfor %})
     group by event_type
 
 ),
@@ -83,17 +87,14 @@ final as (
         costed.event_type,
         costed.provider,
         costed.model,
-        coalesce(unfiltered_meters.meter_ids, [])
-        {%- for meter in filtered %}
-        || case
-            when
-                costed.feeds_{{ loop.index }} and costed.event_type in (
-                    select event_type from meter_event_types where meter_id = {{ quoted(meter.meter_id) }}
-                )
-                then [{{ quoted(meter.meter_id) }}]
-            else []
-        end
+        coalesce(meters_of_types.meter_ids, [])
+        {%- for meter in flagged %}
+        || case when costed.feeds_{{ loop.index }} is not null then [{{ quoted(meter.meter_id) }}] else [] end
         {%- endfor %} as meter_ids,
+        coalesce(meters_of_types.meter_ids, [])
+        {%- for meter in flagged %}
+        || case when costed.feeds_{{ loop.index }} then [{{ quoted(meter.meter_id) }}] else [] end
+        {%- endfor %} as measured_meter_ids,
         {{ cost_source("costed.cost_status", "costed.priced_cost_usd", "costed.price_source") }} as cost_source,
         {{ unpriced_reason("costed.cost_status", "costed.priced_cost_usd") }} as unpriced_reason,
         costed.price_number,
@@ -107,7 +108,7 @@ final as (
             cast(costed.cost_usd as decimal(38, 12)), cast(round(costed.priced_cost_usd, 12) as decimal(38, 12))
         ) as cost_usd
     from costed
-    left join unfiltered_meters on costed.event_type = unfiltered_meters.event_type
+    left join meters_of_types on costed.event_type = meters_of_types.event_type
 
 )
 

@@ -39,6 +39,7 @@ metered as (
     select
         customer_id,
         usage_date,
+        measured_meter_ids,
         unnest(meter_ids) as meter_id,
         event_count,
         cost_usd,
@@ -56,6 +57,7 @@ summed as (
         meter_id,
         usage_date,
         sum(event_count) as event_count,
+        coalesce(sum(event_count) filter (where list_contains(measured_meter_ids, meter_id)), 0) as measured_count,
         coalesce(sum(event_count) filter (where cost_usd is null), 0) as unpriced_count,
         sum(cost_usd) as cost_usd,
         sum(quantity) as quantity,
@@ -133,6 +135,7 @@ joined as (
         summed.meter_id,
         summed.usage_date,
         summed.event_count,
+        summed.measured_count,
         summed.unpriced_count,
         summed.cost_usd,
         coalesce(
@@ -171,6 +174,7 @@ final as (
         customer_id,
         meter_id,
         cast(event_count as bigint) as event_count,
+        cast(measured_count as bigint) as measured_count,
         cast(unpriced_count as bigint) as unpriced_count,
         cast(quantity as decimal(38, 12)) as quantity,
         cast(cost_usd as decimal(38, 12)) as cost_usd,

@@ -41,6 +41,7 @@ metered as (
         event_type,
         usage_date,
         meter_ids,
+        measured_meter_ids,
         sum(event_count) as event_count,
         sum(quantity) as quantity
     from activity
@@ -48,7 +49,8 @@ metered as (
         customer_id,
         event_type,
         usage_date,
-        meter_ids
+        meter_ids,
+        measured_meter_ids
 
 ),
 
@@ -81,8 +83,9 @@ served as (
         metered.event_type,
         metered.usage_date,
         metered.meter_ids,
+        metered.measured_meter_ids,
         count(service_periods.subscription_id) > 0 as is_served,
-        coalesce(bool_or(list_has_any(charged_meters.meter_ids, metered.meter_ids)), false) as is_charged
+        coalesce(bool_or(list_has_any(charged_meters.meter_ids, metered.measured_meter_ids)), false) as is_charged
     from metered
     left join service_periods
         on
@@ -97,7 +100,8 @@ served as (
         metered.customer_id,
         metered.event_type,
         metered.usage_date,
-        metered.meter_ids
+        metered.meter_ids,
+        metered.measured_meter_ids
 
 ),
 
@@ -115,6 +119,7 @@ explained as (
             when len(metered.meter_ids) = 0 then 'no_meter'
             when served.is_charged then null
             when not list_has_any(billable_meters.meter_ids, metered.meter_ids) then 'metered_only'
+            when not list_has_any(billable_meters.meter_ids, metered.measured_meter_ids) then 'no_quantity'
             when not served.is_served then 'no_subscription'
             else 'not_in_plan'
         end as reason
@@ -127,6 +132,7 @@ explained as (
             and metered.event_type = served.event_type
             and metered.usage_date = served.usage_date
             and metered.meter_ids = served.meter_ids
+            and metered.measured_meter_ids = served.measured_meter_ids
 
 ),
 
