@@ -11,7 +11,16 @@ from fnmatch import fnmatchcase
 from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
 
 class Kind(StrEnum):
@@ -153,6 +162,7 @@ class _Strict(BaseModel):
 Column = Annotated[str, Field(min_length=1)]
 MappedField = Annotated[str, AfterValidator(_event_field)]
 ConstantValue = Annotated[bool | int | str, BeforeValidator(_constant)]
+WantedValue = Annotated[bool | int | str | None, BeforeValidator(_constant)]
 
 
 class UnitConversion(_Strict):
@@ -162,6 +172,46 @@ class UnitConversion(_Strict):
     factor: Annotated[Decimal, BeforeValidator(_exact_decimal), Field(gt=0)]
 
 
+class ColumnWhere(_Strict):
+    """The value of ``field`` in records whose columns or paths have what ``where`` names; else absent.
+
+    They are compared as texts; a list means any of its values, null (and a blank text) that it is absent.
+    """
+
+    field: Column
+    where: Annotated[
+        dict[Column, WantedValue | Annotated[list[WantedValue], Field(min_length=1)]], Field(min_length=1)
+    ]
+
+    def wanted(self, column: str) -> frozenset[str | None]:
+        """The texts of which a column or path must have one; None stands for an absent value."""
+        given = self.where[column]
+        return frozenset(_wanted_text(value) for value in (given if isinstance(given, list) else [given]))
+
+
+def _wanted_text(value: bool | int | str | None) -> str | None:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return None if value is None or not str(value).strip() else str(value)
+
+
+def _form(value: object) -> str:
+    return "sum" if isinstance(value, list) else _form_of_one(value)
+
+
+def _form_of_one(value: object) -> str:
+    return "where" if isinstance(value, dict | ColumnWhere) else "column"
+
+
+_OneSource = Annotated[Column, Tag("column")] | Annotated[ColumnWhere, Tag("where")]
+FieldSource = Annotated[
+    _OneSource
+    | Annotated[list[Annotated[_OneSource, Discriminator(_form_of_one)]], Field(min_length=1), Tag("sum")],
+    Discriminator(_form),
+]
+"""A column or dotted path, one under a condition, or a list of them: the exact sum of those present."""
+
+
 class SourceMapping(_Strict):
     """How the records of one foreign source become usage events (contracts: section 2, Mapping)."""
 
@@ -169,7 +219,7 @@ class SourceMapping(_Strict):
     files: Annotated[str, Field(min_length=1)]
     timezone: Annotated[str, AfterValidator(_known_timezone)] | None = None
     event_id: Column | None = None
-    fields: dict[MappedField, Column] = {}
+    fields: dict[MappedField, FieldSource] = {}
     constants: dict[MappedField, ConstantValue] = {}
     units: dict[MappedField, UnitConversion] = {}
 
@@ -180,6 +230,9 @@ class SourceMapping(_Strict):
                 raise ValueError(
                     f"units: {name} is not a number; only quantity, token counts and cost_usd are"
                 )
+        for name, source in self.fields.items():
+            if isinstance(source, list) and FIELDS_BY_NAME[name].kind not in NUMERIC_KINDS:
+                raise ValueError(f"fields: {name} is not a number, and a list is a sum; name one column")
         if "properties" in self.constants:
             raise ValueError("constants: properties cannot be a constant; map a column under `fields`")
         for name in FIELDS_BY_NAME:
@@ -200,14 +253,25 @@ class SourceMapping(_Strict):
         return any(fnmatchcase(name, self.files) for name in names)
 
     def column_of(self, field: str) -> str | None:
-        """The column or dotted path that feeds an event field; None for constants and ids made from rows."""
-        if field == "event_id":
-            return None if self.ids_from_row else self.event_id or "event_id"
-        if field in self.constants:
+        """The column or dotted path that feeds an event field, the first of several.
+
+        None for constants and ids made from rows.
+        """
+        sources = self.sources_of(field)
+        if not sources:
             return None
+        return sources[0].field if isinstance(sources[0], ColumnWhere) else sources[0]
+
+    def sources_of(self, field: str) -> tuple[Column | ColumnWhere, ...]:
+        """All that feed an event field; none for constants and ids made from rows."""
+        if field == "event_id":
+            return () if self.ids_from_row else (self.event_id or "event_id",)
+        if field in self.constants:
+            return ()
         if field in self.units:
-            return self.units[field].field
-        return self.fields.get(field, field)
+            return (self.units[field].field,)
+        source = self.fields.get(field, field)
+        return tuple(source) if isinstance(source, list) else (source,)
 
 
 class SourcesDocument(_Strict):

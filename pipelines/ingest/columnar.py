@@ -66,12 +66,14 @@ class ParquetReader:
 
     def cells(self, block: pl.DataFrame) -> pl.DataFrame:
         """The records of a block; none of them is malformed."""
-        scales = self._scales()
-        columns = {column.name: _cells(column, scales.get(column.name)) for column in block}
         extras = {
             column.name: _extra_cells(column) for column in block if column.name not in self.plan.consumed
         }
-        cells = cells_of_columns(columns, extras, self.plan, block.height)
+
+        def cells_of(name: str, field: str | None) -> pl.Series | None:
+            return _cells(block[name], self._scale(field)) if name in block.columns else None
+
+        cells = cells_of_columns(cells_of, extras, self.plan, block.height)
         cells = finish_cells(cells.with_columns(is_malformed=pl.lit(False)), self.plan)
         rounded = [
             map_cells(cells[name], partial(_rounded, scale=FIELDS_BY_NAME[name].scale)).alias(name)
@@ -82,13 +84,11 @@ class ParquetReader:
         ]
         return cells.with_columns(rounded)
 
-    def _scales(self) -> dict[str, int]:
-        """The scale to which floats of a column are rounded; columns that are multiplied first are not."""
-        return {
-            column: FIELDS_BY_NAME[name].scale
-            for name, column in self.plan.columns.items()
-            if FIELDS_BY_NAME[name].kind in NUMERIC_KINDS and name not in self.plan.factors
-        }
+    def _scale(self, field: str | None) -> int | None:
+        """The scale to which a field rounds floats; what is multiplied first is rounded afterwards."""
+        if field is None or field in self.plan.factors or FIELDS_BY_NAME[field].kind not in NUMERIC_KINDS:
+            return None
+        return FIELDS_BY_NAME[field].scale
 
 
 def _cells(column: pl.Series, scale: int | None) -> pl.Series:

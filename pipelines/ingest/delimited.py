@@ -3,7 +3,7 @@
 import csv
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,8 +11,9 @@ from pathlib import Path
 import polars as pl
 
 from pipelines.ingest import exact
-from pipelines.ingest.mapping import Plan
+from pipelines.ingest.mapping import Place, Plan
 from pipelines.ingest.reading import (
+    Chosen,
     RawTexts,
     UnreadableError,
     finish_cells,
@@ -91,7 +92,7 @@ class CsvReader:
             name: quoted(_nulled(pl.Series(values, dtype=pl.String)))
             for name, values in zip(block.header, zip(*rows, strict=True), strict=True)
         }
-        cells = cells_of_columns(columns, columns, self.plan, len(rows))
+        cells = cells_of_columns(lambda name, _: columns.get(name), columns, self.plan, len(rows))
         return finish_cells(cells.with_columns(pl.Series("is_malformed", malformed)), self.plan)
 
 
@@ -116,24 +117,35 @@ class _Lines:
 
 
 def cells_of_columns(
-    columns: dict[str, pl.Series], extras: dict[str, pl.Series], plan: Plan, height: int
+    cells_of: Callable[[str, str | None], pl.Series | None],
+    extras: dict[str, pl.Series],
+    plan: Plan,
+    height: int,
 ) -> pl.DataFrame:
     """Cells of a table.
 
-    :param columns: cells by column, as event fields take them.
-    :param extras: the same as they go into properties.
+    :param cells_of: the cells of a column as an event field takes them (None: as conditions compare them);
+        None without such a column.
+    :param extras: the columns as they go into properties.
     """
-    cells: dict[str, pl.Series] = {
-        name: columns[column] for name, column in plan.columns.items() if column in columns
-    }
-    for name, (whole, steps) in plan.paths.items():
-        if whole in columns:
-            cells[name] = columns[whole]
-        if steps[0] in columns:
-            inner = map_cells(columns[steps[0]], partial(exact.follow_cell, steps=steps[1:]))
-            cells[name] = pl.select(pl.coalesce(cells.get(name, inner), inner)).to_series()
+
+    def cells_at(place: Place, field: str | None) -> pl.Series | None:
+        whole = cells_of(place.name, field)
+        root = cells_of(place.steps[0], None) if len(place.steps) > 1 else None
+        if root is None:
+            return whole
+        inner = map_cells(root, partial(exact.follow_cell, steps=place.steps[1:]))
+        return inner if whole is None else pl.select(pl.coalesce(whole, inner)).to_series()
+
+    places = plan.columns | {name: whole for name, (whole, _) in plan.paths.items()}
+    found = {name: cells_at(Place(place), name) for name, place in places.items()}
+    chosen = Chosen(plan, cells_at, height)
+    cells = {name: column for name, column in found.items() if column is not None} | chosen.cells
     left = {name: column for name, column in extras.items() if name not in plan.consumed}
-    return pl.DataFrame({name: column for name, column in cells.items()} | {"extras": objects(left, height)})
+    for name, is_taken in chosen.consumed.items():
+        if name in left:
+            left[name] = pl.select(pl.when(~is_taken).then(left[name])).to_series()
+    return pl.DataFrame(cells | {"extras": objects(left, height)})
 
 
 def _nulled(text: pl.Series) -> pl.Series:

@@ -7,19 +7,21 @@ it. Vectorised work does not belong here.
 import json
 import re
 from datetime import UTC, datetime
-from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, Inexact
 from typing import NoReturn
 
 from models.events import MAX_JSON_DIGITS, EventField, Kind
-from pipelines.ingest.mapping import Plan
+from pipelines.ingest.mapping import Choice, Condition, Place, Plan
 
 # Deeper JSON is refused: readers of every kind, the lake's included, give up somewhere.
 MAX_DEPTH = 100
 # Longer numbers are invalid whatever they say; Python refuses to read them at some length, too.
 _MAX_NUMBER_LENGTH = 1000
 
-# Wide enough for any product of what _NUMBER lets through and a factor.
-_EXACT = Context(prec=4 * _MAX_NUMBER_LENGTH, Emax=MAX_EMAX, Emin=MIN_EMIN)
+# Wide enough for any product of what _NUMBER lets through and a factor; what would not be exact is an error.
+_EXACT = Context(prec=4 * _MAX_NUMBER_LENGTH, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[Inexact])
+# A cell that no field of numbers takes.
+_NO_NUMBER = "{}"
 _BLANK = " \t\r\n\f\v"
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?")
 _INSTANT = re.compile(
@@ -114,28 +116,104 @@ def cells_of_line(line: str, plan: Plan) -> dict[str, str | None]:
     record = parse(line)
     if not isinstance(record, _Object):
         raise Malformed("not an object")
-    base = _take(record, "properties", plan)
+    values: dict[str, object] = {name: record.get(column) for name, column in plan.columns.items()}
+    values |= {name: _at(record, Place(whole)) for name, (whole, _) in plan.paths.items()}
+    cells = {name: None if value is None else dump(value) for name, value in values.items()}
+    chosen = {name: _chosen(record, choices) for name, choices in plan.choices.items()}
+    cells |= {name: _sum_of(found) for name, found in chosen.items()}
+    base = next(iter(chosen.get("properties", [])), values.get("properties"))
     if record.has_repeated_key or (isinstance(base, _Object) and base.has_repeated_key):
         raise Malformed("a key is given twice")
-    cells: dict[str, str | None] = {}
-    for name in (*plan.columns, *plan.paths):
-        value = _take(record, name, plan)
-        cells[name] = None if value is None else dump(value)
     consumed = set(plan.consumed)
+    consumed |= {
+        column
+        for column, alternatives in plan.consumed_where.items()
+        if any(_all_hold(record, conditions) for conditions in alternatives)
+    }
     extras = {key: value for key, value in record.items() if key not in consumed}
     cells["extras"] = dump(extras) if extras else None
     return cells
 
 
-def _take(record: _Object, name: str, plan: Plan) -> object:
-    if name in plan.columns:
-        return record.get(plan.columns[name])
-    if name not in plan.paths:
-        return None
-    whole, steps = plan.paths[name]
-    if record.get(whole) is not None:
-        return record[whole]
-    return follow(record.get(steps[0]), steps[1:])
+def _at(record: _Object, place: Place) -> object:
+    """The value at a place of a record."""
+    if record.get(place.name) is not None:
+        return record[place.name]
+    steps = place.steps
+    return follow(record.get(steps[0]), steps[1:]) if len(steps) > 1 else None
+
+
+def _cell_at(record: _Object, place: Place) -> str | None:
+    value = _at(record, place)
+    return None if value is None else dump(value)
+
+
+def _chosen(record: _Object, choices: tuple[Choice, ...]) -> list[object]:
+    """The values of choices that are there and whose conditions hold."""
+    return [
+        value
+        for choice in choices
+        if (value := _at(record, choice.place)) is not None and _all_hold(record, choice.conditions)
+    ]
+
+
+def _sum_of(values: list[object]) -> str | None:
+    cells = [dump(value) for value in values]
+    # A blank text is no value beside another one.
+    present = [cell for cell in cells if text_of(cell) is not None]
+    return add(present) if present else next(iter(cells), None)
+
+
+def _all_hold(record: _Object, conditions: tuple[Condition, ...]) -> bool:
+    return all(text_of(_cell_at(record, item.place)) in item.wanted for item in conditions)
+
+
+def text_of(cell: str | None) -> str | None:
+    """What a condition compares: a text as it is, a number as its shortest decimal, true or false.
+
+    None for no value and a blank text; the empty text, which nothing equals, for objects and arrays.
+    """
+    value = None if cell is None else parse(cell)
+    match value:
+        case None:
+            return None
+        case Number():
+            return _shortest(value)
+        case str():
+            return value if value.strip(_BLANK) else None
+        case bool():
+            return str(value).lower()
+        case _:
+            return ""
+
+
+def _shortest(number: Number) -> str:
+    if len(number) > _MAX_NUMBER_LENGTH:
+        return ""
+    value = Decimal(number)
+    if not value:
+        return "0"
+    shortest = value.normalize(_EXACT)
+    return format(shortest, "f") if abs(shortest.adjusted()) <= _MAX_NUMBER_LENGTH else str(shortest)
+
+
+def add(cells: list[str]) -> str:
+    """The sum of cells of numbers, exact, as text; one alone stays as it is.
+
+    Where one is no number, or the sum has more digits than any field: a cell that no field takes.
+    """
+    if len(cells) == 1:
+        return cells[0]
+    total = Decimal(0)
+    for cell in cells:
+        value = _number(parse(cell))
+        if value is None:
+            return _NO_NUMBER
+        try:
+            total = _EXACT.add(total, value)
+        except Inexact:
+            return _NO_NUMBER
+    return f'"{total}"'
 
 
 def follow(value: object, steps: tuple[str, ...]) -> object:
@@ -169,9 +247,10 @@ def merge_objects(base: str, extras: str) -> str:
 def multiply(cell: str, factor: Decimal) -> str:
     """The cell of a number times a factor, exact, as text; of no number: a cell that no field takes."""
     value = _number(parse(cell))
-    if value is None:
-        return "{}"
-    return f'"{_EXACT.multiply(value, factor)}"'
+    try:
+        return _NO_NUMBER if value is None else f'"{_EXACT.multiply(value, factor)}"'
+    except Inexact:
+        return _NO_NUMBER
 
 
 def type_cell(field: EventField, cell: str) -> tuple[Value | None, str | None]:

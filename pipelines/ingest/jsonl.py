@@ -12,8 +12,8 @@ import polars as pl
 
 from pipelines.ingest import exact
 from pipelines.ingest.engine import query
-from pipelines.ingest.mapping import Plan
-from pipelines.ingest.reading import BLOCK_BYTES, RawTexts, finish_cells, open_content
+from pipelines.ingest.mapping import Place, Plan
+from pipelines.ingest.reading import BLOCK_BYTES, Chosen, RawTexts, finish_cells, open_content
 
 _BOM = b"\xef\xbb\xbf"
 _BLANK = " \t\r\n\f\v"
@@ -114,7 +114,14 @@ def _lines(block: bytes) -> tuple[pl.Series, pl.Series]:
 
 def _is_expressible(plan: Plan) -> bool:
     """Whether DuckDB's JSON paths can name what the plan takes."""
-    return not any(set('"\\') & set(name) for name, _ in plan.paths.values())
+    return not any(set('"\\') & set(place.name) for place in _paths(plan))
+
+
+def _paths(plan: Plan) -> list[Place]:
+    """The dotted paths that the plan takes or compares."""
+    places = [Place(whole) for whole, _ in plan.paths.values()]
+    places += [place for place in plan.chosen_places if len(place.steps) > 1]
+    return list(dict.fromkeys(places))
 
 
 def _literal(text: str) -> str:
@@ -127,12 +134,14 @@ def _json_path(steps: tuple[str, ...]) -> str:
 
 def _parse(lines: pl.Series, positions: pl.Series, plan: Plan) -> pl.DataFrame:
     """Cells and extras of lines by position; without lines that DuckDB cannot parse or that repeat a key."""
-    columns = plan.consumed
+    consumed = plan.consumed
+    columns = list(dict.fromkeys([*consumed, *(place.name for place in plan.chosen_places)]))
     structure = json.dumps(dict.fromkeys(columns, "JSON"), ensure_ascii=False)
+    paths = _paths(plan)
     nested = "".join(
-        f", try(json_extract(line, {_json_path(steps)})) as nested_{name}"
-        f", try(json_extract(line, {_json_path(steps[:1])})) as root_{name}"
-        for name, (_, steps) in plan.paths.items()
+        f", try(json_extract(line, {_json_path(path.steps)})) as nested_{number}"
+        f", try(json_extract(line, {_json_path(path.steps[:1])})) as root_{number}"
+        for number, path in enumerate(paths)
     )
     table = query(
         f"select try(from_json(line, {_literal(structure)})) as taken, "
@@ -144,30 +153,55 @@ def _parse(lines: pl.Series, positions: pl.Series, plan: Plan) -> pl.DataFrame:
     table = table.with_columns(pl.col("taken").struct.rename_fields(names)).unnest("taken")
     table = table.with_columns(position=positions, line=lines).filter(pl.col("key_count").is_not_null())
     taken = dict(zip(columns, names, strict=True))
-    cells = {name: pl.col(taken[column]) for name, column in plan.columns.items()}
-    for name, (whole, _) in plan.paths.items():
-        inner = pl.col(f"nested_{name}")
-        cells[name] = pl.coalesce(taken[whole], pl.when(inner != "null").then(inner))
+    at = {Place(column): pl.col(taken[column]) for column in columns if "." not in column}
+    for number, path in enumerate(paths):
+        inner = pl.col(f"nested_{number}")
+        at[path] = pl.coalesce(taken[path.name], pl.when(inner != "null").then(inner))
         # A text that may hold JSON at the root of a path.
-        table = table.filter(~pl.col(f"root_{name}").str.starts_with('"').fill_null(False))
-    present = pl.sum_horizontal(pl.col(names).is_not_null().cast(pl.Int64))
-    frame = table.select("position", "line", **cells, more=pl.col("key_count") > present)
+        table = table.filter(~pl.col(f"root_{number}").str.starts_with('"').fill_null(False))
+    chosen = Chosen(plan, lambda place, _: table.select(at[place]).to_series(), table.height)
+    cells: dict[str, pl.Expr | pl.Series] = {
+        name: pl.col(taken[column]) for name, column in plan.columns.items()
+    }
+    cells |= {name: at[Place(whole)] for name, (whole, _) in plan.paths.items()}
+    cells |= chosen.cells
+    present = [pl.col(taken[column]).is_not_null() for column in consumed]
+    present += [pl.col(taken[column]).is_not_null() & mask for column, mask in chosen.consumed.items()]
+    frame = table.select(
+        "position",
+        "line",
+        **cells,
+        more=pl.col("key_count") > pl.sum_horizontal(item.cast(pl.Int64) for item in present),
+        **{f"gone_{number}": mask for number, mask in enumerate(chosen.consumed.values())},
+    )
     frame = _without_repeated_keys(frame)
+    return _with_extras(frame, consumed, list(chosen.consumed)).select("position", *cells, "extras")
+
+
+def _with_extras(frame: pl.DataFrame, consumed: tuple[str, ...], sometimes: list[str]) -> pl.DataFrame:
+    """With the JSON of the columns that no field takes; without records that repeat a key.
+
+    :param sometimes: columns that a field takes where ``gone_<n>`` is true.
+    """
     more = frame.filter("more")
-    if more.height:
-        patch = _literal(json.dumps(dict.fromkeys(columns), ensure_ascii=False))
-        rest = query(
-            f"select json_merge_patch(line, {patch})::varchar as extras, "
-            "len(list_distinct(json_keys(line))) < len(json_keys(line)) as is_repeated from given",
-            more["line"],
-        ).with_columns(position=more["position"])
-        frame = frame.join(rest, on="position", how="left", maintain_order="left")
-        frame = frame.filter(~pl.col("is_repeated").fill_null(False)).with_columns(
-            extras=pl.when(pl.col("extras") != "{}").then("extras")
+    if not more.height:
+        return frame.with_columns(extras=pl.lit(None, pl.String))
+    marks = [f"gone_{number}" for number in range(len(sometimes))]
+    parts = []
+    for values, part in more.group_by(marks) if marks else [((), more)]:
+        taken = [column for column, is_gone in zip(sometimes, values, strict=True) if is_gone]
+        patch = _literal(json.dumps(dict.fromkeys([*consumed, *taken]), ensure_ascii=False))
+        parts.append(
+            query(
+                f"select json_merge_patch(line, {patch})::varchar as extras, "
+                "len(list_distinct(json_keys(line))) < len(json_keys(line)) as is_repeated from given",
+                part["line"],
+            ).with_columns(position=part["position"])
         )
-    else:
-        frame = frame.with_columns(extras=pl.lit(None, pl.String))
-    return frame.select("position", *cells, "extras")
+    frame = frame.join(pl.concat(parts), on="position", how="left", maintain_order="left")
+    return frame.filter(~pl.col("is_repeated").fill_null(False)).with_columns(
+        extras=pl.when(pl.col("extras") != "{}").then("extras")
+    )
 
 
 def _without_repeated_keys(frame: pl.DataFrame) -> pl.DataFrame:

@@ -13,11 +13,12 @@ from typing import IO, Protocol, TypeVar, cast
 import polars as pl
 
 from pipelines.ingest import exact
-from pipelines.ingest.mapping import Plan
+from pipelines.ingest.mapping import Choice, Condition, Place, Plan
 
 BLOCK_BYTES = 32 << 20
 
 _FROM_ROW = '"from_row"'
+_BLANK_TEXT = r'^"(?: |\\t|\\n|\\r|\\f|\\u000[bB])*"$'
 
 
 class UnreadableError(Exception):
@@ -64,6 +65,72 @@ class Reader(Protocol[Block]):
     def raw(self, block: Block) -> RawRecords:
         """The records of a block as they stand in the file, in the order of ``cells``."""
         ...
+
+
+CellsAt = Callable[[Place, str | None], pl.Series | None]
+"""The cells at a place as an event field takes them (None: as conditions compare them); None without any."""
+
+
+class Chosen:
+    """What the choices of a plan take from records, given the cells at every place that they name.
+
+    Agrees with ``exact.cells_of_line`` record by record.
+    """
+
+    def __init__(self, plan: Plan, cells_at: CellsAt, height: int) -> None:
+        self._cells_at, self._height = cells_at, height
+        self._masks: dict[Condition, pl.Series] = {}
+        self.cells: dict[str, pl.Series] = {
+            name: self._sum([self._cells(choice, name) for choice in choices])
+            for name, choices in plan.choices.items()
+        }
+        self.consumed: dict[str, pl.Series] = {
+            column: self._any([self._hold(conditions) for conditions in alternatives])
+            for column, alternatives in plan.consumed_where.items()
+        }
+        """Per column that is taken under conditions: from which records, so that it is no property there."""
+
+    def _cells(self, choice: Choice, name: str) -> pl.Series:
+        cells = self._cells_at(choice.place, name)
+        if cells is None:
+            return pl.Series([None], dtype=pl.String).new_from_index(0, self._height)
+        holds = self._hold(choice.conditions)
+        return cells if holds.all() else pl.select(pl.when(holds).then(cells)).to_series()
+
+    def _hold(self, conditions: tuple[Condition, ...]) -> pl.Series:
+        masks = [self._mask(condition) for condition in conditions]
+        every = pl.repeat(True, self._height, dtype=pl.Boolean, eager=True)
+        return pl.select(pl.all_horizontal([every, *masks])).to_series()
+
+    def _any(self, masks: list[pl.Series]) -> pl.Series:
+        return pl.select(pl.any_horizontal(masks)).to_series()
+
+    def _mask(self, condition: Condition) -> pl.Series:
+        if condition not in self._masks:
+            cells = self._cells_at(condition.place, None)
+            if cells is None:
+                cells = pl.Series([None], dtype=pl.String).new_from_index(0, self._height)
+            known = {cell: exact.text_of(cell) in condition.wanted for cell in cells.unique()}
+            self._masks[condition] = pl.Series([known[cell] for cell in cells], dtype=pl.Boolean)
+        return self._masks[condition]
+
+    def _sum(self, parts: list[pl.Series]) -> pl.Series:
+        if len(parts) == 1:
+            return parts[0]
+        # A blank text is no value beside another one.
+        filled = [
+            pl.select(pl.when(~part.str.contains(_BLANK_TEXT)).then(part)).to_series() for part in parts
+        ]
+        counts = pl.select(
+            pl.sum_horizontal([part.is_not_null().cast(pl.Int64) for part in filled])
+        ).to_series()
+        total = pl.select(pl.coalesce(*filled, *parts)).to_series()
+        several = (counts > 1).arg_true()
+        if not len(several):
+            return total
+        rows = zip(*(part.gather(several) for part in filled), strict=True)
+        sums = [exact.add([cell for cell in row if cell is not None]) for row in rows]
+        return total.scatter(several, pl.Series(sums, dtype=pl.String))
 
 
 def finish_cells(cells: pl.DataFrame, plan: Plan) -> pl.DataFrame:

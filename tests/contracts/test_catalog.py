@@ -631,6 +631,11 @@ def test_alert_settings_have_the_contracts_defaults(tmp_path):
             "not a field of the usage event",
         ),
         (
+            "sources:\n  - {name: a, files: '*', fields: {quantity: {field: q, where: {unit: s}, wher: s}}}\n",
+            "sources[0].fields.quantity.wher",
+            "did you mean where?",
+        ),
+        (
             "sources:\n  - {name: a, files: '*', units: {quantity: {field: kilo, factor: 0.001}}}\n",
             "sources[0].units.quantity.factor",
             "YAML float",

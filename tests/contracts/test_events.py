@@ -57,6 +57,16 @@ def test_the_example_of_the_contract_is_valid():
     assert mapped.column_of("user_id") == "user_id"
 
 
+def test_a_field_may_take_a_column_under_a_condition_or_a_sum():
+    tokens = {"field": "quantity", "where": {"unit": ["tokens", 7, True, None], "kind": "ai"}}
+    mapped = source(fields={"input_tokens": ["input_tokens", tokens], "model": tokens | {"field": "name"}})
+    assert (mapped.column_of("input_tokens"), mapped.column_of("model")) == ("input_tokens", "name")
+    plain, conditional = mapped.sources_of("input_tokens")
+    assert plain == "input_tokens"
+    assert conditional.wanted("unit") == {"tokens", "7", "true", None}
+    assert conditional.wanted("kind") == {"ai"}
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -70,6 +80,14 @@ def test_the_example_of_the_contract_is_valid():
         ({"units": {"quantity": {"field": "x", "factor": "1e3"}}}, "not a decimal number"),
         ({"timezone": "Berlin"}, "IANA"),
         ({"fields": {"quantity": "a"}, "constants": {"quantity": 1}}, "fields and constants"),
+        ({"fields": {"model": ["a", "b"]}}, "model is not a number, and a list is a sum"),
+        ({"fields": {"quantity": []}}, "at least 1"),
+        ({"fields": {"quantity": [["a"]]}}, "valid string"),
+        ({"fields": {"model": {"field": "a", "where": {}}}}, "at least 1"),
+        ({"fields": {"model": {"field": "a", "where": {"b": []}}}}, "at least 1"),
+        ({"fields": {"model": {"field": "a", "where": {"b": 0.5}}}}, "quoted decimal"),
+        ({"fields": {"model": {"field": "a"}}}, "Field required"),
+        ({"fields": {"model": {"field": "a", "when": {"b": "c"}}}}, "Extra inputs"),
         ({"filed": {}}, "Extra inputs"),
         ({"files": ""}, "at least 1"),
     ],

@@ -167,3 +167,99 @@ def test_columns_named_as_no_identifier_would_be(home):
     ingest(home, [source])
     (row,) = events(home)
     assert (row["user_id"], row["model"], json.loads(row["properties"])) == ("u", "big", {"model": "small"})
+
+
+WHERE = {
+    "name": "where",
+    "files": "*",
+    "fields": {
+        "input_tokens": [
+            "input_tokens",
+            {
+                "field": "quantity",
+                "where": {"unit": ["tokens", "token"], "input_tokens": None, "output_tokens": None},
+            },
+        ],
+        "model": {"field": "name", "where": {"kind": ["ai", 7], "beta": False}},
+    },
+}
+COLUMNS = ["event_id", "quantity", "unit", "kind", "beta", "name", "input_tokens", "output_tokens"]
+# Each record, what it gives (input_tokens, output_tokens, quantity, model), and what of `name` is a property.
+WHERE_CASES = [
+    (["tokens", "2000000", "tokens", "ai", "false", "gpt"], (2_000_000, None, 2_000_000, "gpt"), None),
+    (["another unit", "3", "calls", "web", "false", "/v1"], (None, None, 3, None), "/v1"),
+    (["own input", "1", "tokens", "7", "false", "gpt", "5"], (5, None, 1, "gpt"), None),
+    (["own output", "1", "token", "ai", "true", "gpt", "", "6"], (None, 6, 1, None), "gpt"),
+    (["no unit", "4", "", "ai", "", "gpt"], (None, None, 4, None), "gpt"),
+]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_a_field_takes_a_column_where_others_say_so(home, form):
+    rows = [
+        event() | dict(zip(COLUMNS, [*values, *[""] * 8][:8], strict=True)) for values, _, _ in WHERE_CASES
+    ]
+    if form == "jsonl":
+        put(home, "a.jsonl", lines(*({key: value for key, value in row.items() if value} for row in rows)))
+    elif form == "csv":
+        put(
+            home,
+            "a.csv",
+            "\n".join(",".join(map(str, row)) for row in [rows[0], *(r.values() for r in rows)]),
+        )
+    else:
+        typed = {"quantity": pl.Float64, "input_tokens": pl.Int64, "beta": pl.Boolean}
+        frame = pl.DataFrame([{key: value or None for key, value in row.items()} for row in rows])
+        frame.with_columns(
+            pl.col("beta").replace_strict({"true": True, "false": False}, default=None),
+            **{name: pl.col(name).cast(kind) for name, kind in typed.items() if name != "beta"},
+        ).write_parquet(home.inbox / "a.parquet")
+    assert ingest(home, [WHERE]).accepted_count == len(WHERE_CASES)
+    found = {row["event_id"]: row for row in events(home)}
+    for (name, *_), expected, left in WHERE_CASES:
+        row = found[name]
+        assert (row["input_tokens"], row["output_tokens"], row["quantity"], row["model"]) == expected
+        properties = json.loads(row["properties"])
+        # What is only compared stays, and so does what is not taken.
+        assert ("unit" in properties, properties.get("name")) == (name != "no unit", left), name
+        assert "quantity" not in properties
+
+
+def test_a_list_is_the_exact_sum_of_what_is_there(home):
+    source = {"name": "s", "files": "*", "fields": {"quantity": ["a", "b.c"], "input_tokens": ["i", "j"]}}
+    put(
+        home,
+        "a.jsonl",
+        lines(
+            event("both", a=0.1, b={"c": "0.2"}, i=1, j=2),
+            event("one", a="7.5", b={}, i="", j=3),
+            event("none"),
+            event("text", a="1", b={"c": "x"}),
+            event("fraction", i="1", j="0.5"),
+            event("tiny", i="1", j="1e-5000"),
+        ),
+    )
+    ingest(home, [source])
+    assert [(row["event_id"], row["quantity"], row["input_tokens"]) for row in events(home)] == [
+        ("both", Decimal("0.3"), 3),
+        ("one", Decimal("7.5"), 3),
+        ("none", 1, None),
+    ]
+    assert reasons(home) == ["invalid_quantity", "invalid_input_tokens", "invalid_input_tokens"]
+
+
+def test_a_float_is_rounded_to_the_scale_of_each_field_that_takes_it(home):
+    fields = {key: [value] for key, value in event().items()}
+    pl.DataFrame({**fields, "q": [2.1234567], "unit": ["s"]}).write_parquet(home.inbox / "a.parquet")
+    ingest(
+        home,
+        [
+            {
+                "name": "s",
+                "files": "*",
+                "fields": {"quantity": "q", "cost_usd": {"field": "q", "where": {"unit": "s"}}},
+            }
+        ],
+    )
+    (row,) = events(home)
+    assert (row["quantity"], row["cost_usd"]) == (Decimal("2.123457"), Decimal("2.1234567"))
