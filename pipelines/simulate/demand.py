@@ -17,8 +17,9 @@ import polars as pl
 
 from models.accounts import Accounts
 from models.catalog import LEVELS, TOKEN_FIELDS, Catalog, Meter, PlanVersion
-from models.events import SourceMapping
+from models.events import ColumnWhere, SourceMapping
 from models.money import UNLIMITED
+from pipelines.simulate.conditions import can_hold, condition_of, words
 
 DAYS_PER_MONTH = 30.4
 # How much of its allowances a customer uses, by its place in customers.csv: some above 1, some below 0.3.
@@ -414,6 +415,24 @@ def _source_for(kind: EventKind, customer_id: str, sources: Sequence[SourceMappi
     return min(able)[2] if able else 0
 
 
+def _takes(kind: EventKind, source: SourceMapping | None, field: str, beside: str) -> ColumnWhere | None:
+    """The condition under which a source takes a field from another one's column, if the kind can meet it."""
+    condition = condition_of(source, field)
+    if source is None or condition is None or condition.field != source.column_of(beside):
+        return None
+    return condition if can_hold(source, condition, {"event_type": kind.event_type, **kind.where}) else None
+
+
+def _shared_quantity(kind: EventKind, source: SourceMapping | None) -> str | None:
+    """Where one column says both the quantity and the tokens of an event: which of the two is drawn."""
+    condition = _takes(kind, source, "input_tokens", "quantity")
+    if source is None or condition is None:
+        return None
+    if kind.has_tokens:
+        return "tokens"
+    return None if words(source, condition) else "quantity"
+
+
 def _cell(  # noqa: PLR0917
     span: Span,
     kind: EventKind,
@@ -457,18 +476,23 @@ def _cell(  # noqa: PLR0917
     own = models["provider"].to_list()
     pool = [place for place, name in enumerate(own) if provider in (None, name)] if kind.has_model else []
     constant = kind.where.get("model") or (kind.where.get("resource") if kind.has_model else None)
+    place = _source_for(kind, span.customer_id, sources)
+    source = sources[place]
+    has_model = kind.has_model and bool(pool or constant)
     row: dict[str, object] = {
         "customer_id": span.customer_id,
         "event_type": kind.event_type,
-        "source": _source_for(kind, span.customer_id, sources),
+        "source": place,
         "first_day": span.first,
         "last_day": span.last,
         "rate": count / sum(weights[span.first : span.last]),
         "is_gauge": kind.is_gauge,
-        "has_model": kind.has_model and bool(pool or constant),
-        "has_tokens": kind.has_tokens or (kind.has_model and bool(pool or constant)),
+        "has_model": has_model,
+        "has_tokens": kind.has_tokens or has_model,
+        "shared_quantity": _shared_quantity(kind, source),
         "is_whole": not _is_measure(kind),
-        "resource_is_model": kind.resource_is_model,
+        "resource_is_model": kind.resource_is_model
+        or (has_model and _takes(kind, source, "model", "resource") is not None),
         "resource_count": _resources(kind),
         "mean_quantity": max(quantity, 0.01),
         "mean_tokens": min(max(tokens, 8.0), 150_000.0),

@@ -132,7 +132,15 @@ def _events(demand: Demand, part: Slice, start_us: int, seed: int) -> pl.DataFra
         ),
         value=_value(part, seed, len(demand.day_weights)),
     )
+    # One column may say both how much and how many tokens; nothing tells apart then what went out.
+    shared = pl.col("shared_quantity").cast(pl.String)
+    counts_tokens = (shared == "tokens").fill_null(False) & ~pl.col("is_gauge")
+    frame = frame.with_columns(
+        tokens=pl.when(shared == "quantity").then(pl.col("value") // 1000).otherwise("tokens"),
+        value=pl.when(counts_tokens).then(pl.col("tokens") * 1000).otherwise("value"),
+    )
     output = (pl.col("tokens") * (0.08 + 0.44 * draw_one("output"))).floor().cast(pl.Int64)
+    output = pl.when(shared.is_null()).then(output).otherwise(0)
     frame = frame.with_columns(output_tokens=output, input_tokens=pl.col("tokens") - output)
     cached = (pl.col("input_tokens") * 0.8 * draw_one("cached")).floor().cast(pl.Int64)
     spent = pl.col("input_tokens") * pl.col("input_price") + pl.col("output_tokens") * pl.col("output_price")
@@ -143,7 +151,10 @@ def _events(demand: Demand, part: Slice, start_us: int, seed: int) -> pl.DataFra
         cached_input_tokens=pl.when(draw_one("is_cached") < 0.35).then(cached),
         # Some senders do not know their cost; then it is computed later from the prices.
         cost=pl.when(pl.col("has_model") & (draw_one("knows_cost") < 0.85)).then(spent),
-        quantity=pl.when(pl.col("summed") == "quantity").then("value").otherwise(pl.lit(1000)).cast(pl.Int64),
+        quantity=pl.when((pl.col("summed") == "quantity") | counts_tokens)
+        .then("value")
+        .otherwise(pl.lit(1000))
+        .cast(pl.Int64),
         region=_pick(pl.Series(REGIONS), below(pl.lit(4.0), "region")),
         **{
             name: pl.when(pl.col("summed") == name).then(pl.col("value") // 1000).otherwise(name)

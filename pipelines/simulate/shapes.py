@@ -21,6 +21,7 @@ from models.events import (
     SourceMapping,
     SourcesDocument,
 )
+from pipelines.simulate.conditions import condition_of, field_in, left_out, words
 from pipelines.simulate.draw import decimal_text
 
 NATIVE_NAME = "usage*.jsonl"
@@ -73,15 +74,15 @@ class Shape:
     def _paths(self) -> dict[str, tuple[str, ...]]:
         """Event fields that are written and where; a place that another field already took is left alone."""
         paths: dict[str, tuple[str, ...]] = {}
-        for name in FIELDS_BY_NAME:
+        absent = {column for name in self._used for column in self._left_out(name)}
+        for name in self._used:
             column = name if self.mapping is None else self.mapping.column_of(name)
-            mapping = self.mapping
-            if column is None:
-                continue
-            if mapping and name not in {*_ALWAYS, *mapping.fields, *mapping.units, *self.needed}:
-                continue
-            path = tuple(column.split("."))
-            paths[name] = path
+            condition = condition_of(self.mapping, name)
+            if self.mapping and condition:
+                # Where another field stands in the column, its value was drawn to be this one's, too.
+                column = None if field_in(self.mapping, condition.field) else condition.field
+            if column is not None and column not in absent:
+                paths[name] = tuple(column.split("."))
         taken = set(paths.values())
         return {
             name: path
@@ -94,11 +95,37 @@ class Shape:
         }
 
     @property
+    def _used(self) -> list[str]:
+        """Event fields that records of this shape have."""
+        mapping = self.mapping
+        if mapping is None:
+            return list(FIELDS_BY_NAME)
+        used = {*_ALWAYS, *mapping.fields, *mapping.units, *self.needed}
+        return [name for name in FIELDS_BY_NAME if name in used]
+
+    def _left_out(self, field: str) -> set[str]:
+        condition = condition_of(self.mapping, field)
+        return left_out(condition) if condition else set()
+
+    @property
+    def _words(self) -> list[tuple[str, tuple[str, ...], str]]:
+        """Event fields, and what to write where in records that have them, so that their conditions hold."""
+        found = []
+        for name in self._used:
+            condition = condition_of(self.mapping, name)
+            if self.mapping and condition:
+                texts = words(self.mapping, condition)
+                found += [(name, tuple(column.split(".")), text) for column, text in texts.items()]
+        return found
+
+    @property
     def _writers(self) -> dict[tuple[str, ...], list[str]]:
         """Fields per place; the first that has a value is written."""
         writers: dict[tuple[str, ...], list[str]] = {}
         for name, path in self.paths.items():
             writers.setdefault(path, []).append(name)
+        for number, (_, path, _) in enumerate(self._words):
+            writers.setdefault(path, []).append(f"word_{number}")
         if any({"model", "resource"} <= set(names) for names in writers.values()):
             # A column that is both names the model.
             return {path: sorted(names, key="model".__ne__) for path, names in writers.items()}
@@ -152,6 +179,9 @@ class Shape:
             is_void=pl.when("is_void").then(pl.lit("true")),
             bad=pl.lit(None, dtype=pl.String),
             **numbers,
+        ).with_columns(
+            pl.when(pl.col(name).is_not_null()).then(pl.lit(text)).alias(f"word_{number}")
+            for number, (name, _, text) in enumerate(self._words)
         )
 
     def _number(self, name: str, value: pl.Expr, scale: int) -> pl.Expr:
@@ -283,6 +313,8 @@ def _plain(column: str) -> pl.Expr:
 
 
 def _json(name: str) -> pl.Expr:
+    if name not in FIELDS_BY_NAME:
+        return _quoted(name)
     kind = FIELDS_BY_NAME[name].kind
     if kind is Kind.TEXT and name != "event_id":
         return pl.when(pl.col("bad") == f"invalid_{name}").then(pl.col(name)).otherwise(_quoted(name))

@@ -10,12 +10,14 @@ from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from models.events import REJECT_REASONS
 from pipelines.catalog import load_configuration
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
+from pipelines.ingest import ingest_inbox
 from pipelines.simulate import simulate_usage
 
 PRODUCTS = Path(__file__).parents[2] / "data" / "products"
@@ -314,6 +316,51 @@ def test_every_product_gets_files_of_its_source_with_all_its_event_types(
             assert value in lines
     rows = sum(len(content(path).splitlines()) - (".csv" in path.name) for path in files)
     assert rows == 2000
+
+
+# Event types that a model does, of the products whose documents have a place for one.
+WITH_MODELS = {
+    "ai_pair_orchestrator": {"ai_content_generation"},
+    "granted_ai": {"generation", "summarization", "extraction", "chat", "embedding"},
+    "mortgage_match_pro": {"ai_call", "ai_token"},
+    "crm_usage_billing": set(),
+    "coachos": set(),
+}
+
+
+@pytest.mark.parametrize("product", WITH_MODELS)
+def test_what_is_written_in_the_shape_of_a_document_feeds_its_meters(tmp_path: Path, product: str) -> None:
+    home = Home(tmp_path).ensure()
+    shutil.copytree(PRODUCTS / product, home.root, dirs_exist_ok=True)
+    configuration = load_configuration(home)
+    simulate(home, events=2000, days=10)
+    report = ingest_inbox(home, configuration.sources, AS_OF)
+    assert report.accepted_count > 1900
+    events = pl.read_parquet(home.lake / "events/*/*.parquet", hive_partitioning=False)
+    for meter in configuration.catalog.meters:
+        feeding = events.filter(
+            pl.col("event_type").is_in(meter.event_types),
+            *(pl.col(name) == value for name, value in meter.where.items()),
+        )
+        names = ("input_tokens", "output_tokens") if meter.field == "total_tokens" else (meter.field,)
+        assert feeding.height, meter.id
+        assert feeding.select(pl.any_horizontal(pl.col(names).is_not_null()).all()).item(), meter.id
+    named = events.filter(pl.col("model").is_not_null())
+    assert set(named["event_type"]) == WITH_MODELS[product]
+    assert named.height == events["event_type"].is_in(WITH_MODELS[product]).sum()
+
+
+def test_one_column_says_quantity_and_tokens_where_the_document_has_but_one(tmp_path: Path) -> None:
+    home = Home(tmp_path).ensure()
+    shutil.copytree(PRODUCTS / "crm_usage_billing", home.root, dirs_exist_ok=True)
+    found = records(simulate(home, events=2000, days=10))
+    chats = [r for r in found if r.get("event_type") == "ai_generation" and str(r["quantity"]).isdigit()]
+    others = [r for r in found if r.get("event_type") in ("api_call", "storage")]
+
+    assert {r["unit"] for r in chats} == {"tokens"}
+    assert len({r["quantity"] for r in chats}) > 100
+    assert not any("unit" in r for r in others)
+    assert not any("input_tokens" in r or "output_tokens" in r for r in found)
 
 
 @pytest.mark.parametrize(
