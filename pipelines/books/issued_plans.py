@@ -1,4 +1,4 @@
-"""Plan versions that issued invoices used must stay as they were (contract section 5, rule 9).
+"""Plan versions that issued invoices or corrections used must stay as they were (contract section 5, rule 9).
 
 What else a catalog must fulfil is judged by ``pipelines.catalog``, without looking at what was issued.
 """
@@ -28,7 +28,7 @@ Facts = dict[tuple[str, ...], Any]
 
 
 def need_issued_plans(home: Home, configuration: Configuration) -> None:
-    """Compare every plan version that an issued invoice used with what it was then.
+    """Compare every plan version that an issued invoice or a correction of it used with what it was then.
 
     :raises ConfigurationError: one was changed or removed; every one that was is named.
     """
@@ -65,13 +65,13 @@ def changed_plans(home: Home, configuration: Configuration) -> Iterator[Fault]:
         yield Fault(
             _FILE,
             f"plans (id {plan_id}, effective_from {effective_from})",
-            f"{_difference(was, current)}, and invoice {invoice_number} was issued with it",
+            f"{_difference(was, current)}, and invoice {invoice_number} was issued or corrected with it",
             "put it back as it was, and write new terms as a version with a later effective_from",
         )
 
 
 def _used_versions(home: Home) -> list[tuple[str, date, str, str]]:
-    """Plan, version, catalog version, and the first invoice that was issued with these."""
+    """Plan, version, catalog version, and the first invoice that was issued or corrected with these."""
     folder = export_folder(home)
     if not any((folder / "closings").glob("[0-9]*.parquet")):
         return []

@@ -56,13 +56,14 @@ issued_invoices = sa.Table(
     sa.Index("issued_invoices_by_closing", "closing_number"),
 )
 
-# What rating an issued cycle again is held to, of every subscription that serves it, with lines or without.
+# What rating an issued cycle again is held to, of every subscription that serves it, with lines or without;
+# a correction by other terms adds a row.
 issued_periods = sa.Table(
     "issued_periods",
     metadata,
     sa.Column("invoice_id", sa.Text, sa.ForeignKey("issued_invoices.invoice_id"), primary_key=True),
     sa.Column("subscription_id", sa.Text, primary_key=True),
-    sa.Column("closing_number", sa.Integer, sa.ForeignKey(_CLOSING), nullable=False),
+    sa.Column("closing_number", sa.Integer, sa.ForeignKey(_CLOSING), primary_key=True, autoincrement=False),
     sa.Column("customer_id", sa.Text, nullable=False),
     sa.Column("plan_id", sa.Text, nullable=False),
     sa.Column("plan_version", sa.Date, nullable=False),

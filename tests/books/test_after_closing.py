@@ -4,22 +4,29 @@ import shutil
 from datetime import date, timedelta
 
 import pytest
-from moving_home import SUBSCRIPTIONS, at_six, changed, without_checks
+from moving_home import CUSTOMERS, PLANS, SUBSCRIPTIONS, at_six, changed, without_checks
 from moving_home import MovingHome as Moving
 
 from pipelines.alerts import raise_new_alerts
 from pipelines.books.closing import _changed_by_closing
+from pipelines.books.issued_plans import need_issued_plans
+from pipelines.catalog import load_configuration
+from pipelines.errors import ConfigurationError
 from pipelines.ledger import open_ledger
 
 CLOCK = at_six(4, 4)
+# Served in January only; the plan is put right afterwards, and nobody else has that one.
+DEE = "s-dee,dee,%s,2026-01-01,2026-02-01,1\n"
 
 
 @pytest.fixture(scope="module")
 def moved(tmp_path_factory):
-    """Twice closed: the second time with late usage, a void, an anchor that moved, alerts and decisions."""
+    """Twice closed: the second time with late usage, a void, an anchor that moved, a plan put right, alerts and decisions."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("METERHOUSE_LEDGER_URL", raising=False)
         moving = Moving(tmp_path_factory.mktemp("moved") / "home")
+        moving.document("accounts/customers.csv", CUSTOMERS + "dee,Dee,UTC,cus_dee\n")
+        moving.document("accounts/subscriptions.csv", SUBSCRIPTIONS % 1 + DEE % "team")
         first = moving.put(moving.usage(date(2026, 1, 1), date(2026, 2, 20)))
         with without_checks():
             assert moving.close(date(2026, 2, 28), at_six(3, 4)).invoice_numbers
@@ -36,7 +43,7 @@ def moved(tmp_path_factory):
         more = moving.usage(date(2026, 2, 21), date(2026, 3, 31))
         more[0] |= {"model": "unheard-of"}
         moving.put([changed(calls["ada"], quantity="200"), changed(calls["bo"], is_void=True), *more])
-        moving.document("accounts/subscriptions.csv", SUBSCRIPTIONS % 10)
+        moving.document("accounts/subscriptions.csv", SUBSCRIPTIONS % 10 + DEE % "enterprise")
         # An anchor that is edited must not let a check stop it.
         assert moving.close(date(2026, 3, 31), CLOCK).credit_note_numbers
         yield moving
@@ -85,3 +92,24 @@ def test_a_closing_builds_what_reads_the_ledger_and_rates_nothing(manifest):
     built = set(_changed_by_closing(manifest))
     assert {"stg_ledger__closings", "int_billed_lines", "invoices", "tie_out", "focus_charges"} <= built
     assert not built & {"int_customer_timezones", "int_service_periods", "int_rated_lines", "daily_usage"}
+
+
+@pytest.mark.slow
+def test_a_plan_that_only_a_correction_billed_must_stay(moved):
+    """Its price is a term of January by then; a version beside it, though dated back, changes nothing that was billed."""
+    assert moved.published(
+        "select amount_minor from invoice_lines where customer_id = 'dee' and line_type = 'adjustment'"
+    ) == [(900,)]
+    try:
+        dated_back = PLANS[PLANS.index("  - id: enterprise") : PLANS.index("  - id: daily")]
+        moving = dated_back.replace("2025-01-01", "2025-06-01").replace('"40"', '"50"')
+        moved.document("catalog/plans.yml", PLANS + moving)
+        need_issued_plans(moved.home, load_configuration(moved.home))
+        moved.document("catalog/plans.yml", PLANS.replace('price: "40"', 'price: "50"'))
+        with pytest.raises(ConfigurationError) as caught:
+            need_issued_plans(moved.home, load_configuration(moved.home))
+    finally:
+        moved.document("catalog/plans.yml", PLANS)
+    [fault] = caught.value.faults
+    assert "id enterprise, effective_from 2025-01-01" in str(fault)
+    assert "price was 40 and is 50" in str(fault)

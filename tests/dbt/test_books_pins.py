@@ -45,6 +45,8 @@ def first_catalog() -> dict[str, list[Row]]:
             }
         )
     catalog["plans"].append({"plan_id": "euro", "name": "Euro", "price": "10", "currency": "EUR"})
+    for plan, price in (("wrong", "10"), ("right", "20"), ("older", "31"), ("dual", "31")):
+        catalog["plans"].append({"plan_id": plan, "name": plan.capitalize(), "price": price})
     catalog["meters"].append({"meter_id": "gen", "name": "Generations"})
     catalog["meter_event_types"] += [{"meter_id": "gen", "event_type": kind} for kind in ("gen", "genx")]
     catalog["plans"].append({"plan_id": "cost", "name": "Cost", "price": "0"})
@@ -62,7 +64,10 @@ def first_catalog() -> dict[str, list[Row]]:
 
 
 def changed_catalog() -> dict[str, list[Row]]:
-    """Calls now also count retries, bytes also blobs, genx no generations; a version of Pro dated back halves its allowance."""
+    """Calls now also count retries, bytes also blobs, genx no generations; a version of Pro dated back halves its allowance.
+
+    Others cost more, one in another currency.
+    """
     catalog = first_catalog()
     catalog["meter_event_types"].append({"meter_id": "calls", "event_type": "retry"})
     catalog["meter_event_types"].append({"meter_id": "bytes", "event_type": "blob"})
@@ -70,6 +75,8 @@ def changed_catalog() -> dict[str, list[Row]]:
     catalog["plans"].append(
         {"plan_id": "pro", "name": "Pro", "price": "99", "rank": 2, "effective_from": "2023-12-01"}
     )
+    dated_back(catalog, "older", "62")
+    dated_back(catalog, "dual", "50", currency="EUR")
     catalog["charges"].append(
         {
             "plan_id": "pro",
@@ -80,6 +87,13 @@ def changed_catalog() -> dict[str, list[Row]]:
             "unit_amount": "0.02",
         }
     )
+    return catalog
+
+
+def dated_back(catalog: dict[str, list[Row]], plan: str, price: str, **fields: str) -> dict[str, list[Row]]:
+    """A version of a plan without charges that would have been in force in January."""
+    version = {"plan_id": plan, "name": plan.capitalize(), "price": price, "effective_from": "2023-12-01"}
+    catalog["plans"].append(version | fields)
     return catalog
 
 
@@ -116,7 +130,15 @@ def closed(
         facts.use(customer, "2024-01-10", 10, event_type="gen", cost_usd="5")
         facts.use(customer, "2024-01-10", 3, event_type="ticks")
     facts.use("uncosted", "2024-01-10", 1, event_type="genx")
-    facts.subscribe("tie", started_on="2024-02-29", billing_anchor_day=30)
+    for customer in ("tie", "thrice"):
+        facts.subscribe(customer, started_on="2024-02-29", billing_anchor_day=30)
+    for customer in ("giver", "taker", "apart"):
+        facts.subscribe(customer)
+    facts.use("giver", "2024-01-10", 200, "moving")
+    facts.use("apart", "2024-01-10", 200, "far")
+    facts.subscribe("righted", "wrong")
+    facts.subscribe("held", "older")
+    facts.subscribe("dual", "dual")
     for number, zones in enumerate(ZONES):
         facts.subscribe(f"zones-{number}", "each")
         facts.customers[f"zones-{number}"]["timezone"] = zones[0]
@@ -145,6 +167,11 @@ def closed(
     tick(facts, datetime(2024, 2, 28, tzinfo=UTC), datetime(2024, 3, 2, 12, tzinfo=UTC))
     facts.subscriptions["anchor"]["billing_anchor_day"] = 15
     facts.subscriptions["currency"]["plan_id"] = "euro"
+    facts.use("taker", "2024-01-10", 200, "moving", revision=1)
+    # 41 days on: another event, which takes nothing from apart.
+    facts.use("taker", "2024-02-20", 1, "far", revision=1)
+    facts.subscriptions["righted"]["plan_id"] = "right"
+    facts.subscriptions["held"]["plan_version"] = "2023-12-01"
     home.as_of = "2024-03-04T12:00:00+00:00"
     facts.hand_over(home, changed_catalog())
     issued.append(home.documents_of(home.close("2024-02-29")))
@@ -153,11 +180,17 @@ def closed(
     for number, zones in enumerate(ZONES):
         facts.customers[f"zones-{number}"]["timezone"] = zones[2]
     home.as_of = "2024-04-01T12:00:00+00:00"
-    facts.hand_over(home, changed_catalog())
+    facts.use("righted", "2024-01-12", 1)
+    facts.hand_over(home, dated_back(changed_catalog(), "right", "50"))
     issued.append(home.documents_of(home.close("2024-03-30")))
-    facts.subscriptions["tie"]["billing_anchor_day"] = 31
-    facts.hand_over(home, changed_catalog())
+    for customer in ("tie", "thrice"):
+        facts.subscriptions[customer]["billing_anchor_day"] = 31
+    facts.hand_over(home, dated_back(changed_catalog(), "right", "50"))
     issued.append(home.documents_of(home.close("2024-03-30")))
+    facts.subscriptions["thrice"]["billing_anchor_day"] = 15
+    home.as_of = "2024-04-16T12:00:00+00:00"
+    facts.hand_over(home, dated_back(changed_catalog(), "right", "50"))
+    issued.append(home.documents_of(home.close("2024-04-14")))
     return home, issued, pinned
 
 
@@ -179,9 +212,11 @@ def test_only_periods_with_other_terms_and_news_are_rated_as_issued(closed):
             "costed",
             "dated",
             "east",
+            "giver",
             "meter",
             "quiet",
             "quiet-free",
+            "taker",
             "uncosted",
         )
     }
@@ -249,7 +284,7 @@ def test_every_event_is_billed_once_whatever_its_zone_becomes(closed):
 
 
 def test_another_anchor_bills_no_day_twice_and_none_never(closed):
-    home, (_, february, march, _), _ = closed
+    home, (_, february, march, *_), _ = closed
     # January stays as it was issued and gets its 4 late calls.
     assert ("adjustment", "2024-01-01", 20) in lines(february, "anchor")
     assert ("usage", "2024-02-15", 300) in lines(march, "anchor")
@@ -267,7 +302,7 @@ def test_another_anchor_bills_no_day_twice_and_none_never(closed):
 
 def test_cycles_that_begin_on_one_day_keep_their_days_apart(closed):
     """Anchor 30 made the cycle 29 February to 29 March; after it, 31 has one day left of the cycle that begins then."""
-    home, (_, _, march, again), _ = closed
+    home, (_, _, march, again, _), _ = closed
     assert lines(march, "tie") == [("price", "2024-02-29", 3100)]
     assert lines(again, "tie") == [("price", "2024-03-30", 100)]
     found = home.query("""
@@ -284,7 +319,7 @@ def test_cycles_that_begin_on_one_day_keep_their_days_apart(closed):
 
 def test_a_cycle_on_invoices_in_two_currencies_is_one_cycle(closed):
     """Seats, 5 USD, was the wrong plan: January is credited and billed in euros; nothing more comes of it."""
-    home, (january, february, march, _), _ = closed
+    home, (january, february, march, *_), _ = closed
     assert lines(january, "currency") == [("price", "2024-01-01", 500)]
     assert ("price", "2024-01-01", 1000) in lines(february, "currency")
     assert [row["amount_minor"] for row in february["credits"] if row["customer_id"] == "currency"] == [500]
@@ -295,7 +330,7 @@ def test_a_cycle_on_invoices_in_two_currencies_is_one_cycle(closed):
 
 def test_what_pinned_terms_cannot_rate_corrects_nothing_else(closed):
     """A late genx, a generation in January, has no cost: its line stays at 10.00 as issued; 7 late ticks are 7.00."""
-    _, (january, february, march, _), _ = closed
+    _, (january, february, march, *_), _ = closed
     assert ("usage", "2024-01-01", 1000) in lines(january, "costed")
     assert lines(february, "costed") == [("adjustment", "2024-01-01", 700)]
     assert lines(march, "costed") == []
@@ -304,12 +339,76 @@ def test_what_pinned_terms_cannot_rate_corrects_nothing_else(closed):
 
 def test_a_line_that_could_not_be_rated_is_billed_once_it_can(closed):
     """January's terms cannot rate it, so it was not issued and they do not hold it: 10 gen at cost 5 x 2."""
-    _, (january, february, march, _), _ = closed
+    _, (january, february, march, *_), _ = closed
     assert lines(january, "uncosted") == [("usage", "2024-01-01", 300)]
     assert lines(february, "uncosted") == [("adjustment", "2024-01-01", 1000)]
     assert lines(march, "uncosted") == []
 
 
+def test_an_event_that_moves_to_another_customer_is_credited_to_the_one_who_loses_it(closed):
+    """200 calls, 100 of them over: 50 at 0.10 and 50 at 0.05. An event of the same id 41 days apart is another one."""
+    _, (january, february, *_), _ = closed
+    assert ("usage", "2024-01-01", 750) in lines(january, "giver")
+    credits = [(row["customer_id"], row["amount_minor"]) for row in february["credits"]]
+    assert [row for row in credits if row[0] in ("giver", "taker", "apart")] == [("giver", 750)]
+    assert ("adjustment", "2024-01-01", 750) in lines(february, "taker")
+    assert [line for line in lines(february, "apart") if line[0] == "adjustment"] == []
+
+
+def test_what_a_correction_billed_holds_like_an_invoice(closed):
+    """Wrong, 10.00, was put right to Right, 20.00. A version of Right dated back, 50.00, rates March, nothing before."""
+    home, (january, february, march, *_), _ = closed
+    assert lines(january, "righted") == [("price", "2024-01-01", 1000)]
+    assert ("adjustment", "2024-01-01", 1000) in lines(february, "righted")
+    later = [documents for documents in closed[1][2:]]
+    assert [
+        line for documents in later for line in lines(documents, "righted") if line[0] == "adjustment"
+    ] == []
+    found = home.query("select plan_version from int_service_periods where subscription_id = 'righted'")
+    assert {str(row["plan_version"]) for row in found} == {"2023-12-01"}
+    pins = [
+        (number, row["plan_id"])
+        for number in (1, 2, 3)
+        for row in home.exported("issued_periods", number)
+        if row["subscription_id"] == "righted" and str(row["period_start"]) == "2024-01-01"
+    ]
+    assert pins == [(1, "wrong"), (2, "right")]
+    assert march["credits"] == []
+
+
+def test_a_version_that_the_accounts_name_later_counts_as_known_now(closed):
+    """Older was 31.00 in January's catalog, which did not know the version that the subscription is held to now."""
+    _, (january, february, march, *_), _ = closed
+    assert lines(january, "held") == [("price", "2024-01-01", 3100)]
+    assert sorted(lines(february, "held")) == [
+        ("adjustment", "2024-01-01", 3100),
+        ("price", "2024-02-01", 6200),
+    ]
+    assert [row for row in february["credits"] + march["credits"] if row["customer_id"] == "held"] == []
+
+
+def test_a_version_dated_back_in_another_currency_makes_no_second_invoice(closed):
+    _, (january, february, *_), _ = closed
+    assert lines(january, "dual") == [("price", "2024-01-01", 3100)]
+    assert lines(february, "dual") == [("price", "2024-02-01", 5000)]
+
+
+def test_an_anchor_edited_twice_loses_no_day(closed):
+    """Two issued cycles end within the one that anchor 15 gives: 15 of its 31 days are left, 31 March to 14 April."""
+    home, (*_, april), _ = closed
+    assert lines(april, "thrice") == [("price", "2024-03-15", 1500)]
+    days = home.query(
+        "select service_start, service_end from int_service_periods where subscription_id = 'thrice' order by 1"
+    )
+    stretches = [(row["service_start"], row["service_end"]) for row in days]
+    assert stretches[:3] == [
+        (date(2024, 2, 29), date(2024, 3, 30)),
+        (date(2024, 3, 30), date(2024, 3, 31)),
+        (date(2024, 3, 31), date(2024, 4, 15)),
+    ]
+    assert all(before[1] == after[0] for before, after in pairwise(stretches))
+
+
 def test_closing_again_changes_nothing(closed):
     home, _, _ = closed
-    assert home.close("2024-03-30") is None
+    assert home.close("2024-04-14") is None

@@ -428,3 +428,41 @@ def test_a_ledger_from_before_periods_were_kept_gets_them_from_its_lines(home, l
     }
     assert [row["subscription_id"] for row in exported(home, "issued_periods", 2)] == ["s-2"]
     assert [row["invoice_line_id"] for row in exported(home, "issued_lines", 1)] == ["line_a"]
+
+
+def test_periods_kept_before_corrections_pinned_terms_stay_and_may_be_pinned_again(home, ledger_url):
+    address = find_address(home, ledger_url)
+    home.ledger.mkdir(parents=True)
+    config = Config()
+    config.set_main_option("script_location", "pipelines.ledger:migrations")
+    rows = sa.text("select * from issued_periods order by invoice_id, subscription_id, closing_number")
+    writes = make_engine(address).connect().execution_options(**{WRITES: True})
+    with writes as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        insert_as_of_0003(connection)
+        command.upgrade(config, "0004")
+        before = [dict(row) for row in connection.execute(rows).mappings()]
+    with open_ledger(home, ledger_url) as ledger:
+        with ledger.reading() as connection:
+            assert [dict(row) for row in connection.execute(rows).mappings()] == before
+        again = period("a") | {"plan_id": "starter"}
+        close(ledger, replace(documents("d"), periods=[period("d"), again]), known=2)
+        with ledger.reading() as connection:
+            pinned = connection.execute(rows).mappings()
+            assert [
+                (row["subscription_id"], row["closing_number"], row["plan_id"])
+                for row in pinned
+                if row["invoice_id"] == "inv_a"
+            ] == [("s-1", 1, "professional"), ("s-1", 3, "starter"), ("s-2", 2, "professional")]
+    assert len(before) == 2
+    with make_engine(address).connect().execution_options(**{WRITES: True}) as connection:
+        for change in (
+            "update issued_periods set plan_id = 'x'",
+            "delete from issued_periods",
+            f"insert {'or replace ' if connection.dialect.name == 'sqlite' else ''}into issued_periods"
+            " select * from issued_periods where closing_number = 3",
+        ):
+            with pytest.raises(sa.exc.DBAPIError, match=r"append-only|issued_periods_pkey"):
+                connection.execute(sa.text(change))
+            connection.rollback()

@@ -8,9 +8,9 @@ with issued_lines as (
 
 ),
 
-rated_lines as (
+unpinned_lines as (
 
-    select * from {{ ref('int_rated_lines') }}
+    select * from {{ ref('int_unpinned_lines') }}
 
 ),
 
@@ -49,31 +49,31 @@ final as (
     from issued_lines
     union all
     select
-        rated_lines.invoice_line_id,
-        rated_lines.invoice_id,
-        rated_lines.customer_id,
-        rated_lines.subscription_id,
-        rated_lines.plan_id,
-        rated_lines.line_type,
-        rated_lines.meter_id,
-        rated_lines.description,
-        rated_lines.currency,
-        rated_lines.quantity,
-        rated_lines.amount,
-        rated_lines.amount_minor,
+        unpinned_lines.invoice_line_id,
+        unpinned_lines.invoice_id,
+        unpinned_lines.customer_id,
+        unpinned_lines.subscription_id,
+        unpinned_lines.plan_id,
+        unpinned_lines.line_type,
+        unpinned_lines.meter_id,
+        unpinned_lines.description,
+        unpinned_lines.currency,
+        unpinned_lines.quantity,
+        unpinned_lines.amount,
+        unpinned_lines.amount_minor,
         cast(null as integer) as line_number,
         cast(null as varchar) as adjusts_line_id,
         cast(null as varchar) as adjusts_invoice_id,
         cast(null as decimal(38, 12)) as restated_quantity,
         cast(null as bigint) as restated_amount_minor,
         cast(null as varchar) as causes,
-        rated_lines.plan_version,
-        rated_lines.period_start,
-        rated_lines.period_end,
-        rated_lines.service_start,
-        rated_lines.service_end
-    from rated_lines
-    inner join unissued_invoices on rated_lines.invoice_id = unissued_invoices.invoice_id
+        unpinned_lines.plan_version,
+        unpinned_lines.period_start,
+        unpinned_lines.period_end,
+        unpinned_lines.service_start,
+        unpinned_lines.service_end
+    from unpinned_lines
+    inner join unissued_invoices on unpinned_lines.invoice_id = unissued_invoices.invoice_id
 
 )
 

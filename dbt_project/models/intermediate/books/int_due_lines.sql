@@ -3,9 +3,9 @@
 {#- Lines of the invoices that a closing would issue now: the rated ones, then the adjustments that these invoices
     carry. Numbered as people read them: by subscription, its price first. -#}
 
-with rated_lines as (
+with unpinned_lines as (
 
-    select * from {{ ref('int_rated_lines') }}
+    select * from {{ ref('int_unpinned_lines') }}
 
 ),
 
@@ -34,30 +34,30 @@ causes as (
 lines as (
 
     select
-        rated_lines.invoice_line_id,
-        rated_lines.invoice_id,
-        rated_lines.customer_id,
-        rated_lines.subscription_id,
-        rated_lines.plan_id,
-        rated_lines.plan_version,
-        rated_lines.line_type,
-        rated_lines.meter_id,
-        rated_lines.description,
-        rated_lines.quantity,
-        rated_lines.amount,
-        rated_lines.amount_minor,
-        rated_lines.currency,
-        rated_lines.period_start,
-        rated_lines.period_end,
-        rated_lines.service_start,
-        rated_lines.service_end,
+        unpinned_lines.invoice_line_id,
+        unpinned_lines.invoice_id,
+        unpinned_lines.customer_id,
+        unpinned_lines.subscription_id,
+        unpinned_lines.plan_id,
+        unpinned_lines.plan_version,
+        unpinned_lines.line_type,
+        unpinned_lines.meter_id,
+        unpinned_lines.description,
+        unpinned_lines.quantity,
+        unpinned_lines.amount,
+        unpinned_lines.amount_minor,
+        unpinned_lines.currency,
+        unpinned_lines.period_start,
+        unpinned_lines.period_end,
+        unpinned_lines.service_start,
+        unpinned_lines.service_end,
         cast(null as varchar) as adjusts_line_id,
         cast(null as varchar) as adjusts_invoice_id,
         cast(null as decimal(38, 12)) as restated_quantity,
         cast(null as bigint) as restated_amount_minor,
         cast(null as varchar) as causes
-    from rated_lines
-    inner join unissued_invoices on rated_lines.invoice_id = unissued_invoices.invoice_id
+    from unpinned_lines
+    inner join unissued_invoices on unpinned_lines.invoice_id = unissued_invoices.invoice_id
     union all
     select
         adjustments.invoice_line_id,

@@ -1,7 +1,7 @@
 {{ config(materialized='view') }}
 
 {#- What a closing would pin: the terms of every subscription that serves a cycle which is issued, also where it has no
-    line, and of those that an issued cycle gets through an adjustment. -#}
+    line, and those that an adjustment or a credit note goes by, if nothing held the period to them yet. -#}
 
 with due_lines as (
 
@@ -21,9 +21,27 @@ period_terms as (
 
 ),
 
-issued_periods as (
+due_credit_note_lines as (
 
-    select * from {{ ref('stg_ledger__issued_periods') }}
+    select * from {{ ref('int_due_credit_note_lines') }}
+
+),
+
+differences as (
+
+    select * from {{ ref('int_line_differences') }}
+
+),
+
+issued_invoices as (
+
+    select * from {{ ref('stg_ledger__issued_invoices') }}
+
+),
+
+period_pins as (
+
+    select * from {{ ref('int_period_pins') }}
 
 ),
 
@@ -44,36 +62,48 @@ served as (
 
 ),
 
-added as (
+corrected_lines as (
 
-    select
-        due_lines.adjusts_invoice_id as invoice_id,
-        due_lines.subscription_id,
-        due_lines.period_start
+    select adjusts_line_id as rated_line_id
     from due_lines
-    left join issued_periods
-        on
-            due_lines.adjusts_invoice_id = issued_periods.invoice_id
-            and due_lines.subscription_id = issued_periods.subscription_id
-    where
-        due_lines.adjusts_invoice_id is not null
-        and issued_periods.invoice_id is null
+    union
+    select corrects_line_id as rated_line_id
+    from due_credit_note_lines
 
 ),
 
-pinned as (
+corrected as (
+
+    select distinct
+        differences.invoice_id,
+        differences.subscription_id,
+        differences.period_start
+    from differences
+    inner join corrected_lines on differences.rated_line_id = corrected_lines.rated_line_id
+    inner join issued_invoices on differences.invoice_id = issued_invoices.invoice_id
+    inner join period_terms
+        on
+            differences.subscription_id = period_terms.subscription_id
+            and issued_invoices.customer_id = period_terms.customer_id
+            and issued_invoices.currency = period_terms.currency
+            and issued_invoices.period_start = period_terms.period_start
+            and issued_invoices.period_end = period_terms.period_end
+
+),
+
+due as (
 
     select * from served
     union
-    select * from added
+    select * from corrected
 
 ),
 
 final as (
 
     select
-        pinned.invoice_id,
-        pinned.subscription_id,
+        due.invoice_id,
+        due.subscription_id,
         period_terms.customer_id,
         period_terms.plan_id,
         period_terms.plan_version,
@@ -84,11 +114,17 @@ final as (
         period_terms.period_end,
         period_terms.service_start,
         period_terms.service_end
-    from pinned
+    from due
     inner join period_terms
         on
-            pinned.subscription_id = period_terms.subscription_id
-            and pinned.period_start = period_terms.period_start
+            due.subscription_id = period_terms.subscription_id
+            and due.period_start = period_terms.period_start
+    left join period_pins
+        on
+            period_terms.subscription_id = period_pins.subscription_id
+            and period_terms.period_start = period_pins.period_start
+            and period_terms.period_end = period_pins.period_end
+    where period_pins.subscription_id is null
 
 )
 

@@ -19,6 +19,12 @@ rated_lines as (
 
 ),
 
+unpinned_lines as (
+
+    select * from {{ ref('int_unpinned_lines') }}
+
+),
+
 repriced_periods as (
 
     select * from {{ ref('int_repriced_periods') }}
@@ -81,14 +87,9 @@ faults as (
 
 should_lines as (
 
-    select rated_lines.*
-    from rated_lines
-    inner join issued_invoices on rated_lines.invoice_id = issued_invoices.invoice_id
-    left join repriced_periods
-        on
-            rated_lines.invoice_id = repriced_periods.invoice_id
-            and rated_lines.subscription_id = repriced_periods.subscription_id
-    where repriced_periods.invoice_id is null
+    select unpinned_lines.*
+    from unpinned_lines
+    inner join issued_invoices on unpinned_lines.invoice_id = issued_invoices.invoice_id
     union all
     select pinned_lines.*
     from pinned_lines

@@ -1,9 +1,9 @@
 {#- Invoices as rating says now that no closing has issued. Draft until the customer's local calendar has reached the
     day after the cycle; then ready. -#}
 
-with rated_lines as (
+with unpinned_lines as (
 
-    select * from {{ ref('int_rated_lines') }}
+    select * from {{ ref('int_unpinned_lines') }}
 
 ),
 
@@ -22,21 +22,21 @@ customers as (
 totals as (
 
     select
-        rated_lines.invoice_id,
-        rated_lines.customer_id,
-        rated_lines.currency,
-        sum(rated_lines.amount_minor) as total_minor,
-        rated_lines.period_start,
-        rated_lines.period_end
-    from rated_lines
-    left join issued_invoices on rated_lines.invoice_id = issued_invoices.invoice_id
+        unpinned_lines.invoice_id,
+        unpinned_lines.customer_id,
+        unpinned_lines.currency,
+        sum(unpinned_lines.amount_minor) as total_minor,
+        unpinned_lines.period_start,
+        unpinned_lines.period_end
+    from unpinned_lines
+    left join issued_invoices on unpinned_lines.invoice_id = issued_invoices.invoice_id
     where issued_invoices.invoice_id is null
     group by
-        rated_lines.invoice_id,
-        rated_lines.customer_id,
-        rated_lines.currency,
-        rated_lines.period_start,
-        rated_lines.period_end
+        unpinned_lines.invoice_id,
+        unpinned_lines.customer_id,
+        unpinned_lines.currency,
+        unpinned_lines.period_start,
+        unpinned_lines.period_end
 
 ),
 

@@ -10,9 +10,9 @@ with issued_invoices as (
 
 ),
 
-rated_lines as (
+unpinned_lines as (
 
-    select * from {{ ref('int_rated_lines') }}
+    select * from {{ ref('int_unpinned_lines') }}
 
 ),
 
@@ -42,7 +42,7 @@ amounts as (
         amount_minor as usage_minor,
         0 as billed_minor,
         0 as waiting_minor
-    from rated_lines
+    from unpinned_lines
     union all
     select
         invoice_id,

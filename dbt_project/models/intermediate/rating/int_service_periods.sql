@@ -74,11 +74,127 @@ all_cycles as (
 
 ),
 
-moved_cycles as (
+moved_subscriptions as (
 
-    select subscription_id
+    select distinct subscription_id
     from all_cycles
     where is_moved
+
+),
+
+issued_starts as (
+
+    select distinct
+        subscription_id,
+        period_start
+    from issued_cycles
+
+),
+
+days as (
+
+    select
+        subscription_id,
+        closing_number,
+        cycle_days,
+        period_start,
+        period_end,
+        {{ days_between("period_start", "period_end - 1") }} as cycle_day
+    from all_cycles
+    where subscription_id in (select moved_subscriptions.subscription_id from moved_subscriptions)
+
+),
+
+{# A day is of the cycle that was issued first, and otherwise of today's. #}
+kept_days as (
+
+    select
+        *,
+        row_number() over (
+            partition by subscription_id, cycle_day
+            order by closing_number asc nulls last, period_start desc
+        ) as claim
+    from days
+
+),
+
+runs as (
+
+    select
+        *,
+        cast(
+            cycle_day - cast(
+                row_number() over (
+                    partition by subscription_id, period_start, period_end
+                    order by cycle_day
+                ) as integer
+            ) as date
+        ) as run
+    from kept_days
+    where claim = 1
+
+),
+
+stretches as (
+
+    select
+        subscription_id,
+        closing_number,
+        cycle_days,
+        period_start,
+        period_end,
+        min(cycle_day) as first_day,
+        cast(max(cycle_day) + 1 as date) as day_after,
+        min(min(cycle_day)) over (
+            partition by subscription_id, period_start, period_end
+        ) as cycle_first_day,
+        max(max(cycle_day)) over (
+            partition by subscription_id, period_start, period_end
+        ) as cycle_last_day
+    from runs
+    group by
+        subscription_id,
+        closing_number,
+        cycle_days,
+        period_start,
+        period_end,
+        run
+
+),
+
+{# What is left of a cycle that others cut apart, or that begins with an issued one (anchors 30 and 31, after February),
+    is told apart by its own first and last day. #}
+own_cycles as (
+
+    select
+        stretches.subscription_id,
+        stretches.cycle_days,
+        case
+            when stretches.first_day > stretches.cycle_first_day then stretches.first_day
+            when stretches.closing_number is null and twins.subscription_id is not null then stretches.first_day
+            else stretches.period_start
+        end as period_start,
+        case
+            when stretches.day_after <= stretches.cycle_last_day then stretches.day_after
+            else stretches.period_end
+        end as period_end,
+        stretches.first_day,
+        stretches.day_after
+    from stretches
+    left join issued_starts as twins
+        on
+            stretches.subscription_id = twins.subscription_id
+            and stretches.period_start = twins.period_start
+    union all
+    select
+        subscription_id,
+        cycle_days,
+        period_start,
+        period_end,
+        period_start as first_day,
+        period_end as day_after
+    from all_cycles
+    where subscription_id not in (select moved_subscriptions.subscription_id from moved_subscriptions)
 
 ),
 
@@ -90,105 +206,48 @@ served as (
         subscriptions.plan_id,
         customers.timezone,
         subscriptions.plan_version as held_version,
-        all_cycles.closing_number,
-        all_cycles.cycle_days,
-        all_cycles.period_start,
-        all_cycles.period_end,
-        greatest(all_cycles.period_start, subscriptions.started_on) as service_start,
-        least(all_cycles.period_end, subscriptions.ended_on, customers.inactive_from) as service_end,
+        own_cycles.cycle_days,
+        own_cycles.period_start,
+        own_cycles.period_end,
+        greatest(own_cycles.first_day, subscriptions.started_on) as service_start,
+        least(own_cycles.day_after, subscriptions.ended_on, customers.inactive_from) as service_end,
         {{ local_date(as_of(), "customers.timezone") }} as local_today
-    from all_cycles
-    inner join subscriptions on all_cycles.subscription_id = subscriptions.subscription_id
+    from own_cycles
+    inner join subscriptions on own_cycles.subscription_id = subscriptions.subscription_id
     inner join customers on subscriptions.customer_id = customers.customer_id
-
-),
-
-kept_days as (
-
-    select
-        served.subscription_id,
-        served.period_start,
-        served.period_end,
-        max(earlier.period_end) filter (where earlier.period_start <= served.service_start) as served_from,
-        min(earlier.period_start) filter (where earlier.period_start > served.service_start) as served_to
-    from served
-    inner join issued_cycles as earlier
-        on
-            served.subscription_id = earlier.subscription_id
-            and served.period_end > earlier.period_start
-            and served.period_start < earlier.period_end
-    where
-        served.subscription_id in (select moved_cycles.subscription_id from moved_cycles)
-        and (served.closing_number is null or earlier.closing_number < served.closing_number)
-    group by
-        served.subscription_id,
-        served.period_start,
-        served.period_end
-
-),
-
-{# A cycle that begins with an issued one (anchors 30 and 31, after February) is told apart by its first day served. #}
-kept as (
-
-    select
-        served.subscription_id,
-        served.customer_id,
-        served.plan_id,
-        served.timezone,
-        served.held_version,
-        served.cycle_days,
-        case
-            when served.closing_number is null and twins.period_start is not null then kept_days.served_from
-            else served.period_start
-        end as period_start,
-        served.period_end,
-        greatest(served.service_start, kept_days.served_from) as service_start,
-        least(served.service_end, kept_days.served_to) as service_end,
-        served.local_today
-    from served
-    left join kept_days
-        on
-            served.subscription_id = kept_days.subscription_id
-            and served.period_start = kept_days.period_start
-            and served.period_end = kept_days.period_end
-    left join issued_cycles as twins
-        on
-            kept_days.subscription_id = twins.subscription_id
-            and kept_days.period_start = twins.period_start
-            and kept_days.period_end != twins.period_end
 
 ),
 
 final as (
 
     select
-        kept.subscription_id,
-        kept.customer_id,
-        kept.plan_id,
+        served.subscription_id,
+        served.customer_id,
+        served.plan_id,
         plan_versions.currency,
         plan_versions.proration,
-        kept.timezone,
+        served.timezone,
         plan_versions.plan_number,
-        cast(kept.service_end - kept.service_start as integer) as served_days,
-        kept.cycle_days,
-        kept.service_start <= kept.local_today as has_begun,
+        cast(served.service_end - served.service_start as integer) as served_days,
+        served.cycle_days,
+        served.service_start <= served.local_today as has_begun,
         plan_versions.effective_from as plan_version,
-        kept.period_start,
-        kept.period_end,
-        kept.service_start,
-        kept.service_end,
-        kept.local_today
-    from kept
+        served.period_start,
+        served.period_end,
+        served.service_start,
+        served.service_end,
+        served.local_today
+    from served
     left join plan_versions
         on
-            kept.plan_id = plan_versions.plan_id
+            served.plan_id = plan_versions.plan_id
             and case
-                when kept.held_version is not null then kept.held_version = plan_versions.effective_from
+                when served.held_version is not null then served.held_version = plan_versions.effective_from
                 else
-                    kept.service_start >= plan_versions.effective_from
-                    and (kept.service_start < plan_versions.effective_to or plan_versions.effective_to is null)
+                    served.service_start >= plan_versions.effective_from
+                    and (served.service_start < plan_versions.effective_to or plan_versions.effective_to is null)
             end
-    where kept.service_start < kept.service_end
+    where served.service_start < served.service_end
 
 )
 
