@@ -4,7 +4,6 @@ Options and their help belong to ``pipelines.cli``; raising alerts to ``pipeline
 """
 
 import csv
-import getpass
 import json
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
@@ -19,7 +18,7 @@ from rich.text import Text
 from pipelines.errors import ConfigurationError
 from pipelines.ledger import RaisedAlert, open_ledger
 from pipelines.ledger.schema import plain
-from pipelines.settings import Settings
+from pipelines.settings import Settings, login_name
 
 ALL: Final = "all"
 """In place of ids: every alert."""
@@ -70,14 +69,7 @@ def mark_alerts_read(settings: Settings, alert_ids: Sequence[str]) -> int:
     """
     wanted = None if list(alert_ids) == [ALL] else alert_ids
     with open_ledger(settings.home) as ledger:
-        return len(ledger.mark_read(wanted, settings.now(), _user()))
-
-
-def _user() -> str | None:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return None  # a container's user may have no name
+        return len(ledger.mark_read(wanted, settings.now(), login_name()))
 
 
 def _write_table(alerts: Sequence[RaisedAlert], output: TextIO) -> None:

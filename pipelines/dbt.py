@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ class Scope:
     :param closing_number: the last closing whose documents exist; 0: none of them.
     :param pinned_folder: lines and faults rated with the terms that issued invoices pinned, in Parquet.
     :param close_through: the last day of cycles, where it is computed what a closing issues.
+    :param corrections_from: what an invoice's corrections must come to for it to issue them, 0 or more.
     :param traced_lines_file: Parquet, invoice_line_id: the lines whose events are asked for.
     """
 
@@ -50,6 +52,7 @@ class Scope:
     closing_number: int | None = None
     pinned_folder: Path | None = None
     close_through: date | None = None
+    corrections_from: Decimal = Decimal(0)
     traced_lines_file: Path | None = None
 
     def variables(self) -> dict[str, str]:
@@ -60,6 +63,7 @@ class Scope:
             "METERHOUSE_KNOWN_CLOSING": self.closing_number,
             "METERHOUSE_PINNED": self.pinned_folder,
             "METERHOUSE_CLOSE_THROUGH": self.close_through,
+            "METERHOUSE_CORRECTIONS_FROM": format(self.corrections_from, "f"),
             "METERHOUSE_TRACED_LINES": self.traced_lines_file,
         }
         return {name: "" if value is None else str(value) for name, value in told.items()}

@@ -122,7 +122,8 @@ def automation_for(home: Home, manifest: dbt.Manifest) -> Automation:
     )
     def close_month(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         through = last_day(month_before(context.scheduled_execution_time))
-        config = {"ops": {ISSUED.to_python_identifier(): {"config": {"through": through.isoformat()}}}}
+        told = {"through": through.isoformat(), "by": "schedule close_month"}
+        config = {"ops": {ISSUED.to_python_identifier(): {"config": told}}}
         return dg.RunRequest(run_config=config)
 
     @dg.sensor(

@@ -1,5 +1,6 @@
-"""What a command is told: which home, which clock. Catalog and accounts documents do not belong here."""
+"""What a command is told: which home, which clock, by whom. Documents of the home do not belong here."""
 
+import getpass
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,6 +40,15 @@ def load_settings(
     """
     root = home or Path(environment.get(HOME_VARIABLE) or DEFAULT_HOME)
     return Settings(Home(root.expanduser().resolve()), parse_instant(as_of) if as_of is not None else None)
+
+
+def login_name() -> str:
+    """Whoever runs this process, by login name; where there is none, as in a container, by number."""
+    try:
+        name = getpass.getuser()
+    except (ImportError, KeyError, OSError):
+        name = ""
+    return name if name.strip() and name.isprintable() else f"uid {os.getuid()}"
 
 
 def close_grace_days(environment: Mapping[str, str] = os.environ) -> int:

@@ -37,6 +37,19 @@
     {%- endif -%}
 {%- endmacro %}
 
+{#- What the corrections of an issued invoice must come to together, in units of its currency, to be issued by the
+    closing being computed. -#}
+{% macro corrections_from() -%}
+    cast({{ quoted(knowledge("METERHOUSE_CORRECTIONS_FROM") or "0") }} as decimal(38, 12))
+{%- endmacro %}
+
+{#- What was billed for the line of a relation like int_line_differences, and what it should be. -#}
+{% macro correction_words(differences, description) -%}
+    {{ cycle_words(differences ~ ".period_start", differences ~ ".period_end") }} || ', ' || {{ description }} || '; billed '
+        || {{ money_words(differences ~ ".billed_minor", differences ~ ".minor_units") }} || ', should be '
+        || {{ money_words(differences ~ ".amount_minor", differences ~ ".minor_units") }} || ' ' || {{ differences }}.currency
+{%- endmacro %}
+
 {#- Minor units as people write them: 1,234.50 -#}
 {% macro money_words(amount_minor, minor_units) -%}
     {{ return(adapter.dispatch("money_words")(amount_minor, minor_units)) }}

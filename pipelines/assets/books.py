@@ -16,9 +16,15 @@ class CloseConfig(dg.Config):
     """What a run of the job ``close`` is told.
 
     :param through: the last day of cycles that are closed, YYYY-MM-DD; empty: that of the month before.
+    :param by: who closes; empty: whoever runs this process.
+    :param expect: the hash of the documents that may be issued, as a dry run tells it; empty: any.
+    :param corrections_from: what the corrections of an issued invoice must come to; smaller ones wait.
     """
 
     through: str = ""
+    by: str = ""
+    expect: str = ""
+    corrections_from: str = "0"
 
 
 @dg.asset(
@@ -31,12 +37,18 @@ class CloseConfig(dg.Config):
 def issued_documents(context: dg.AssetExecutionContext, config: CloseConfig) -> dg.MaterializeResult[None]:
     """Close the books. What cannot be closed fails the run and says why; nothing is issued then."""
     from pipelines.books.closing import close_books
-    from pipelines.books.command import last_day, month_before
+    from pipelines.books.command import closer, hash_to_expect, last_day, least_correction, month_before
 
     session: Session = context.resources.session
     with failing(session):
         through = _day(config.through) if config.through else last_day(month_before(session.as_of))
-        outcome = close_books(session, through)
+        outcome = close_books(
+            session,
+            through,
+            corrections_from=least_correction(config.corrections_from),
+            expected_hash=hash_to_expect(config.expect or None),
+            closed_by=closer(config.by or None),
+        )
     for warning in session.warnings:
         context.log.warning(warning)
     closing = outcome.closing
@@ -46,7 +58,9 @@ def issued_documents(context: dg.AssetExecutionContext, config: CloseConfig) -> 
     return dg.MaterializeResult(
         metadata={
             "through": through.isoformat(),
+            "hash": outcome.plan.documents.hash(),
             "closing": closing.closing_number if closing else "nothing to issue",
+            **({"closed_by": closing.closed_by} if closing else {}),
             "invoices": len(outcome.invoice_numbers),
             "credit_notes": len(outcome.credit_note_numbers),
         }

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,28 @@ from pipelines.home import Home
 from pipelines.ingest.lake import ensure_lake
 from pipelines.lake.commits import read_lake
 from pipelines.lake.documents import commit_documents
-from pipelines.ledger import open_ledger
-from pipelines.ledger.books import AfterIssue, Closing, Documents, Row, Terms, all_closings, issue, numbers_of
+from pipelines.ledger import Ledger, open_ledger
+from pipelines.ledger.books import (
+    AfterIssue,
+    Closing,
+    Documents,
+    Row,
+    Terms,
+    all_closings,
+    hash_of_closing,
+    issue,
+    next_numbers,
+    numbers_of,
+)
 from pipelines.ledger.lake_heads import need_recorded_head, record_head
 from pipelines.session import Session
+from pipelines.settings import login_name
 
 CLOSING_MODELS = (
     "int_pinned_lines",
     "int_pinned_faults",
     "int_line_differences",
+    "int_invoice_corrections",
     "int_line_credits",
     "int_line_adjustments",
     "int_correction_events",
@@ -43,6 +57,8 @@ CLOSING_MODELS = (
     "int_due_invoices",
     "int_due_credit_note_lines",
     "int_due_credit_notes",
+    "int_due_documents",
+    "int_due_corrections",
     "int_due_totals",
     "int_due_warnings",
 )
@@ -62,6 +78,8 @@ class ClosingPlan:
     :param words: totals of the invoices in words, by invoice id.
     :param warnings: rows of ``int_due_warnings`` and months with a negative margin.
     :param known_closing: the last closing that the plan knows; 0: none.
+    :param listed: rows of ``int_due_documents``, in the order of the documents.
+    :param corrections: rows of ``int_due_corrections``, by document, then those that wait.
     """
 
     terms: Terms
@@ -71,11 +89,16 @@ class ClosingPlan:
     totals: Sequence[Row]
     words: Mapping[str, str] = field(repr=False)
     warnings: Sequence[Row]
+    listed: Sequence[Row] = field(default=(), repr=False)
+    corrections: Sequence[Row] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
 class ClosingOutcome:
-    """What came of closing; no closing: there was nothing to issue, or it was a dry run."""
+    """What came of closing; no closing: there was nothing to issue, or it was a dry run.
+
+    :param invoice_numbers: in a dry run, those that the documents would get if nothing else is issued before.
+    """
 
     plan: ClosingPlan
     closing: Closing | None
@@ -87,6 +110,9 @@ def close_books(
     session: Session,
     through: date,
     *,
+    corrections_from: Decimal = Decimal(0),
+    expected_hash: str | None = None,
+    closed_by: str | None = None,
     is_dry_run: bool = False,
     environment: Mapping[str, str] = os.environ,
 ) -> ClosingOutcome:
@@ -95,6 +121,10 @@ def close_books(
     Closing again without news issues nothing; if an earlier closing was cut off before the marts showed it,
     they do then. A dry run only writes what a build aside needs, and removes it.
 
+    :param corrections_from: what the corrections of an issued invoice must come to together, in units of its
+        currency, 0 or more; smaller ones wait for a later closing.
+    :param expected_hash: issue just documents of this ``Documents.hash``, or none; a dry run does not look.
+    :param closed_by: a person or schedule, by name; None: whoever runs this process.
     :raises ConfigurationError: catalog or accounts have faults.
     :raises MeterhouseError: files wait unread, a cycle is not over, or a check failed; nothing was issued. Or
         what was issued could not be shown in the marts; the message says so.
@@ -112,9 +142,13 @@ def close_books(
         manifest = dbt.load_manifest(home)
         try:
             _build_aside(session, settings, manifest, len(closings))
-            plan = _plan(session, settings, through, len(closings))
+            plan = _plan(session, settings, through, corrections_from, len(closings))
             closing = None
+            numbers = next_numbers(ledger, plan.documents) if is_dry_run else ([], [])
+            if expected_hash is not None and not is_dry_run:
+                need_expected(plan, expected_hash, ledger)
             if plan.documents and not is_dry_run:
+                record_head(ledger, lake)
                 with session.steps.step("Issuing documents"):
                     closing = issue(
                         ledger,
@@ -123,6 +157,7 @@ def close_books(
                         plan.batch_ids,
                         known_closing=plan.known_closing,
                         closed_at=session.as_of,
+                        closed_by=closed_by or login_name(),
                         after_issue=_what_follows(session, plan, environment),
                     )
         except BaseException:
@@ -133,11 +168,40 @@ def close_books(
                 _show(session, settings, manifest, closings[-1])
             _forget_build(home)
         else:
-            record_head(ledger, lake)
             _show(session, settings, manifest, closing)
             invoice_numbers, credit_note_numbers = numbers_of(ledger, closing.closing_number)
             return ClosingOutcome(plan, closing, invoice_numbers, credit_note_numbers)
-        return ClosingOutcome(plan, None)
+        return ClosingOutcome(plan, None, *numbers)
+
+
+def need_expected(plan: ClosingPlan, expected_hash: str, ledger: Ledger | None = None) -> None:
+    """Go on only if the documents are those that somebody saw before.
+
+    :param ledger: if nothing is left to issue, its last closing may have issued what was expected.
+    :raises MeterhouseError: they are not; nothing was issued.
+    """
+    found = plan.documents.hash()
+    if found == expected_hash:
+        return
+    is_issued = (
+        ledger is not None
+        and plan.known_closing > 0
+        and hash_of_closing(ledger, plan.known_closing) == expected_hash
+    )
+    if is_issued and not plan.documents:
+        return
+    now = "; ".join(
+        f"{row['currency']}: {row['invoice_count']:,} invoices of {row['invoiced_words']},"
+        f" {row['credit_note_count']:,} credit notes of {row['credited_words']}"
+        for row in plan.totals
+    )
+    since = f"closing {plan.known_closing} issued that, and now there is more: " if is_issued else ""
+    raise MeterhouseError(
+        f"what would be issued is something else: {since}{now or 'nothing'}; its hash is {found}",
+        where=f"--expect {expected_hash}",
+        remedy="nothing was issued. `meterhouse close --dry-run` lists it, with the same last day and"
+        " --corrections-from; if it is right, close with its hash",
+    )
 
 
 def _what_follows(
@@ -179,6 +243,7 @@ def read_plan(warehouse: Path, terms: Terms, known_closing: int) -> ClosingPlan:
             ),
             _rows(connection, "select * from int_due_periods order by invoice_id, subscription_id"),
         )
+        listed = {row["document_id"]: row for row in _rows(connection, "select * from int_due_documents")}
         batches = connection.execute("select batch_id from stg_lake__batches order by all").fetchall()
         return ClosingPlan(
             terms,
@@ -188,17 +253,34 @@ def read_plan(warehouse: Path, terms: Terms, known_closing: int) -> ClosingPlan:
             _rows(connection, "select * from int_due_totals order by currency"),
             words,
             _rows(connection, "select * from int_due_warnings order by kind, customer_id, subject"),
+            [
+                *(listed[row["invoice_id"]] for row in documents.invoices),
+                *(listed[row["credit_note_id"]] for row in documents.credit_notes),
+            ],
+            _rows(
+                connection,
+                "select * from int_due_corrections order by document_id, line_number, waits_for, customer_id,"
+                " invoice_number, rated_line_id",
+            ),
         )
 
 
-def _plan(session: Session, settings: dbt.BuildSettings, through: date, known_closing: int) -> ClosingPlan:
+def _plan(
+    session: Session,
+    settings: dbt.BuildSettings,
+    through: date,
+    corrections_from: Decimal,
+    known_closing: int,
+) -> ClosingPlan:
     home = session.settings.home
     building = build.building_file(home)
     _need_over(building, through)
     with session.steps.step("Rating what earlier terms hold"):
         pinned = rate_pinned_periods(home, Knowledge.current(session), building)
     with session.steps.step("Computing documents"):
-        scope = replace(settings.scope, pinned_folder=pinned, close_through=through)
+        scope = replace(
+            settings.scope, pinned_folder=pinned, close_through=through, corrections_from=corrections_from
+        )
         dbt.rebuild_models(home, replace(settings, scope=scope), CLOSING_MODELS)
         terms = Terms(
             through,
@@ -207,6 +289,7 @@ def _plan(session: Session, settings: dbt.BuildSettings, through: date, known_cl
             settings.accounts_version,
             settings.prices_version,
             settings.code_version,
+            corrections_from=corrections_from,
         )
         plan = read_plan(building, terms, known_closing)
     return replace(plan, warnings=[*plan.warnings, *_negative_margins(building)])

@@ -4,16 +4,20 @@ import calendar
 import re
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
+from pydantic import TypeAdapter, ValidationError
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from models.money import Amount
 from pipelines.books.closing import ClosingOutcome, ClosingPlan
 from pipelines.errors import ConfigurationError
 from pipelines.ledger.books import Row
+from pipelines.ledger.schema import plain
 
 _MOST_WARNINGS = 10
 """Of one kind."""
@@ -47,6 +51,47 @@ def last_day(month: str | None, through: date | None = None) -> date:
     return date(year, number, calendar.monthrange(year, number)[1])
 
 
+def closer(name: str | None) -> str | None:
+    """The name that a closing is kept under, as it was given.
+
+    :raises ConfigurationError: it is empty or has characters that cannot be printed.
+    """
+    if name is not None and not (name.strip() and name.isprintable()):
+        raise ConfigurationError(
+            f"{name!r} is not a name", where="--by", remedy="write who closes, e.g. --by 'Ada Lovelace'"
+        )
+    return name
+
+
+def least_correction(text: str | None) -> Decimal:
+    """What the corrections of an invoice must come to; not given: 0.
+
+    :raises ConfigurationError: it is no plain decimal of 0 or more.
+    """
+    if text is None:
+        return Decimal(0)
+    try:
+        return TypeAdapter(Amount).validate_python(text)
+    except ValidationError as error:
+        [found] = error.errors()
+        context = found["ctx"]
+        raise ConfigurationError(
+            context["problem"], where="--corrections-from", remedy=context["remedy"]
+        ) from None
+
+
+def hash_to_expect(text: str | None) -> str | None:
+    """A hash as a dry run tells it.
+
+    :raises ConfigurationError: it is none.
+    """
+    if text is not None and not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise ConfigurationError(
+            f"{text!r} is not a hash", where="--expect", remedy="write the 64 digits that a dry run tells"
+        )
+    return text
+
+
 def month_before(instant: datetime) -> str:
     """The month before that of an instant, YYYY-MM."""
     return (instant.date().replace(day=1) - timedelta(days=1)).strftime("%Y-%m")
@@ -59,7 +104,7 @@ def print_outcome(
     plan, closing = outcome.plan, outcome.closing
     through = plan.terms.through
     if not plan.documents:
-        waits = any(row["waiting_count"] for row in plan.totals)
+        waits = any(row["waiting_count"] or row["small_count"] for row in plan.totals)
         console.print(
             f"Nothing to issue through {through}: every cycle that ended by then is issued"
             + ("." if waits else ", and nothing corrects it now.")
@@ -67,12 +112,14 @@ def print_outcome(
     else:
         console.print(_totals(plan, is_dry_run=is_dry_run))
         _print_adjustments(plan.totals, console)
-    _print_waiting(plan.totals, console)
+    _print_waiting(plan, console)
     for warning in build_warnings:
         console.print(f"Warning: {warning}", style="yellow", markup=False)
     if closing is not None:
         console.print(
-            f"Closing {closing.closing_number} through {through}: {_numbers(outcome)}.", markup=False
+            f"Closing {closing.closing_number} through {through} by {closing.closed_by}:"
+            f" {_numbers(outcome)}.",
+            markup=False,
         )
         console.print(
             "`meterhouse invoice` writes them as documents, `meterhouse send` sends them to Stripe.",
@@ -81,6 +128,8 @@ def print_outcome(
     if is_dry_run:
         _print_warnings(plan.warnings, console)
         console.print("Nothing was issued: this was a dry run. Without --dry-run the command issues it.")
+        console.print("With --expect and this hash it issues these documents or none:")
+        console.print(plan.documents.hash(), soft_wrap=True)
 
 
 def _totals(plan: ClosingPlan, *, is_dry_run: bool) -> Table:
@@ -113,12 +162,19 @@ def _print_adjustments(totals: Sequence[Row], console: Console) -> None:
             )
 
 
-def _print_waiting(totals: Sequence[Row], console: Console) -> None:
-    for row in totals:
+def _print_waiting(plan: ClosingPlan, console: Console) -> None:
+    for row in plan.totals:
         if row["waiting_count"]:
             console.print(
                 f"Not issued yet, for an invoice whose cycle is still open:"
                 f" {_count(row['waiting_count'], 'adjustment')}, {row['waiting_words']} {row['currency']}.",
+                markup=False,
+            )
+        if row["small_count"]:
+            console.print(
+                f"Left waiting, corrections of less than {plain(plan.terms.corrections_from)}"
+                f" {row['currency']} by invoice: of {_count(row['small_count'], 'invoice')},"
+                f" net {row['small_words']} {row['currency']}.",
                 markup=False,
             )
 

@@ -53,7 +53,7 @@ def _cycle_ended(closing: Closing, totals: Sequence[Row]) -> Message:
         "billing_cycle_end",
         "info",
         f"Meterhouse: cycles through {closing.through} are closed",
-        "\n".join([*lines, f"Closing: {closing.closing_number}"]),
+        "\n".join([*lines, f"Closing: {closing.closing_number}, by {closing.closed_by}"]),
     )
 
 

@@ -7,7 +7,7 @@ was found belongs to ``proof_cli``.
 import shutil
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -141,12 +141,12 @@ Records = Mapping[tuple[str, str], tuple[Row, Sequence[Row]]]
 def compute_closing(home: Home, ledger: Ledger, closing: Closing, customers: Collection[str]) -> Records:
     """What a closing issued to customers, computed from what it knew: as closing computes it."""
     knowledge = Knowledge.of_closing(ledger, closing.closing_number)
-    scope = Scope(close_through=closing.through)
+    scope = Scope(close_through=closing.through, corrections_from=closing.corrections_from)
     folder = scratch_folder(home, f"closing-{closing.closing_number}")
     file = recompute(home, knowledge, customers=customers, models=CLOSING_MODELS, folder=folder, scope=scope)
     pinned = rate_pinned_periods(home, knowledge, file)
     if pinned is not None:
-        scope = Scope(close_through=closing.through, pinned_folder=pinned)
+        scope = replace(scope, pinned_folder=pinned)
         recompute_part(home, knowledge, file, models=CLOSING_MODELS, scope=scope)
     documents = read_plan(file, closing, closing.closing_number - 1).documents
     shutil.rmtree(folder)

@@ -4,9 +4,11 @@ Which documents there are and what they say is computed in SQL beforehand; here 
 numbers, because only the transaction that keeps a number may give it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, Self, cast
 
 import sqlalchemy as sa
@@ -26,6 +28,7 @@ from pipelines.ledger.store import Ledger
 Row = Mapping[str, Any]
 
 _CHUNK = 5_000
+_NUMBERS = {issued_invoices: ("invoice_number", "INV"), credit_notes: ("credit_note_number", "CN")}
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Terms:
 
     :param through: the last day that a cycle may have to be issued.
     :param as_of: the clock of the warehouse that the documents come from.
+    :param corrections_from: what the corrections of an issued invoice must come to together, in units of its
+        currency, 0 or more; smaller ones are left waiting.
     """
 
     through: date
@@ -42,14 +47,22 @@ class Terms:
     accounts_version: str
     prices_version: str
     code_version: str
+    corrections_from: Decimal = field(default=Decimal(0), kw_only=True)
 
 
 @dataclass(frozen=True)
 class Closing(Terms):
-    """A closing as the ledger has it."""
+    """A closing as the ledger has it.
+
+    :param closed_at: its clock when it was made, which `--as-of` fixes: what its documents are dated by.
+    :param closed_by: who made it; None: made before that was kept.
+    :param recorded_at: when it was made, by the machine's clock; None as above.
+    """
 
     closing_number: int
     closed_at: datetime
+    closed_by: str | None
+    recorded_at: datetime | None
     batch_count: int
     invoice_count: int
     credit_note_count: int
@@ -76,6 +89,13 @@ class Documents:
     def __bool__(self) -> bool:
         return bool(self.invoices or self.credit_notes)
 
+    def hash(self) -> str:
+        """SHA-256 of the content hashes of the invoices, then the credit notes, in order, each on a line.
+
+        Neither the numbers nor any clock are part of it.
+        """
+        return _hash_of(row["content_hash"] for row in (*self.invoices, *self.credit_notes))
+
 
 AfterIssue = Callable[[sa.Connection, Closing], None]
 """What else belongs into the transaction of a closing, e.g. rows that wait to be sent."""
@@ -89,6 +109,7 @@ def issue(
     *,
     known_closing: int,
     closed_at: datetime,
+    closed_by: str,
     after_issue: Sequence[AfterIssue] = (),
 ) -> Closing:
     """Issue documents: numbers, watermark, documents and what follows from them, all or nothing.
@@ -97,6 +118,7 @@ def issue(
 
     :param batch_ids: the batches that the documents know, all of them; the ledger keeps which closing
         was the first to know each.
+    :param closed_by: a person or schedule, by name.
     :param known_closing: the last closing when the documents were computed; 0: there was none.
     :raises LedgerError: another closing came in between, or the database refused; nothing was written.
     """
@@ -114,6 +136,8 @@ def issue(
             **asdict(terms),
             closing_number=last + 1,
             closed_at=closed_at,
+            closed_by=closed_by,
+            recorded_at=datetime.now(UTC),
             batch_count=len(new_batches),
             invoice_count=len(documents.invoices),
             credit_note_count=len(documents.credit_notes),
@@ -128,10 +152,7 @@ def issue(
         _insert(
             connection,
             issued_invoices,
-            [
-                row | issued | {"sequence_number": number, "invoice_number": f"INV-{number:06}"}
-                for number, row in _numbered(connection, issued_invoices, documents.invoices)
-            ],
+            [row | issued for row in _numbered(connection, issued_invoices, documents.invoices)],
         )
         pinned_by = {"closing_number": closing.closing_number}
         _insert(connection, issued_periods, [dict(row) | pinned_by for row in documents.periods])
@@ -139,10 +160,7 @@ def issue(
         _insert(
             connection,
             credit_notes,
-            [
-                row | issued | {"sequence_number": number, "credit_note_number": f"CN-{number:06}"}
-                for number, row in _numbered(connection, credit_notes, documents.credit_notes)
-            ],
+            [row | issued for row in _numbered(connection, credit_notes, documents.credit_notes)],
         )
         _insert(connection, credit_note_lines, documents.credit_note_lines)
         for follow in after_issue:
@@ -180,11 +198,36 @@ def numbers_of(ledger: Ledger, closing_number: int) -> tuple[list[str], list[str
         )
 
 
-def _numbered(
-    connection: sa.Connection, table: sa.Table, rows: Sequence[Row]
-) -> list[tuple[int, dict[str, Any]]]:
+def next_numbers(ledger: Ledger, documents: Documents) -> tuple[list[str], list[str]]:
+    """The numbers that invoices and credit notes would get if they were issued now, in order."""
+    with ledger.reading() as connection:
+        invoices = _numbered(connection, issued_invoices, documents.invoices)
+        notes = _numbered(connection, credit_notes, documents.credit_notes)
+    return [row["invoice_number"] for row in invoices], [row["credit_note_number"] for row in notes]
+
+
+def hash_of_closing(ledger: Ledger, closing_number: int) -> str:
+    """What ``Documents.hash`` gave for what a closing issued."""
+    hashes: list[str] = []
+    with ledger.reading() as connection:
+        for table in (issued_invoices, credit_notes):
+            chosen = sa.select(table.c.content_hash).where(table.c.closing_number == closing_number)
+            hashes += connection.scalars(chosen.order_by(table.c.sequence_number))
+    return _hash_of(hashes)
+
+
+def _hash_of(content_hashes: Iterable[str]) -> str:
+    return hashlib.sha256("".join(f"{one}\n" for one in content_hashes).encode()).hexdigest()
+
+
+def _numbered(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The rows with the numbers that follow the last one of the table."""
     last = connection.scalar(sa.select(sa.func.max(table.c.sequence_number))) or 0
-    return [(last + position, dict(row)) for position, row in enumerate(rows, 1)]
+    column, prefix = _NUMBERS[table]
+    return [
+        dict(row) | {"sequence_number": number, column: f"{prefix}-{number:06}"}
+        for number, row in enumerate(rows, last + 1)
+    ]
 
 
 def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:

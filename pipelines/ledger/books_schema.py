@@ -15,6 +15,12 @@ closings = sa.Table(
     sa.Column("through", sa.Date, nullable=False),
     sa.Column("as_of", Instant, nullable=False),
     sa.Column("closed_at", Instant, nullable=False),
+    # Who closed, and when by the machine's clock: the instants above are what `--as-of` says. Null: closed
+    # before these were kept.
+    sa.Column("closed_by", sa.Text),
+    sa.Column("recorded_at", Instant),
+    # Corrections of an invoice that came to less, in units of its currency, were left waiting.
+    sa.Column("corrections_from", ExactDecimal, nullable=False, server_default="0"),
     sa.Column("catalog_version", sa.Text, nullable=False),
     sa.Column("accounts_version", sa.Text, nullable=False),
     sa.Column("prices_version", sa.Text, nullable=False),

@@ -80,6 +80,7 @@ def export_books(engine: sa.Engine, home: Home) -> None:
     """Write the closings that the lake does not have yet: ``<table>/<closing number>.parquet``.
 
     A closing's own row comes last; where it is, its other files are, unless the ledger got tables since.
+    Where a table got columns since, its files are written again.
 
     :raises LedgerError: the lake has a closing that the ledger lacks: an older ledger was put in its place.
     """
@@ -102,8 +103,25 @@ def export_books(engine: sa.Engine, home: Home) -> None:
         ):
             for table in reversed(BOOKS):
                 (folder / table.name).mkdir(parents=True, exist_ok=True)
-                rows = connection.execute(_of_closing(table, number)).all()
-                _write(_as_arrow(table.columns, rows), folder / table.name / f"{number}.parquet")
+                _write_closing(connection, table, number, folder)
+        for table, files in written.items():
+            # Newest first: until the oldest has every column, others may lack one.
+            kept = sorted(files & issued, reverse=True)
+            if kept and _lacks_columns(table, folder / table.name / f"{kept[-1]}.parquet"):
+                for number in kept:
+                    _write_closing(connection, table, number, folder)
+
+
+def _write_closing(connection: sa.Connection, table: sa.Table, number: int, folder: Path) -> None:
+    rows = connection.execute(_of_closing(table, number)).all()
+    _write(_as_arrow(table.columns, rows), folder / table.name / f"{number}.parquet")
+
+
+def _lacks_columns(table: sa.Table, file: Path) -> bool:
+    try:
+        return not set(table.columns.keys()) <= set(pq.read_schema(file).names)
+    except pa.ArrowInvalid:
+        return True
 
 
 def export_payments(engine: sa.Engine, home: Home) -> None:

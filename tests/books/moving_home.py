@@ -186,12 +186,14 @@ class MovingHome:
 
 
 def published_rows(home: Home) -> dict[str, list[tuple[Any, ...]]]:
-    """All that people read, by table; when and by which build it was made aside."""
+    """All that people read, by table; when and by which build it was made aside, and when closings were."""
     with duckdb.connect(str(home.published_file), read_only=True) as connection:
         connection.execute("set TimeZone = 'UTC'")
         tables = [name for (name,) in connection.execute("show tables").fetchall()]
         return {
-            name: connection.execute(f'from "{name}" order by all').fetchall()
+            name: connection.execute(
+                f"""select columns(lambda name: name != 'recorded_at') from "{name}" order by all"""
+            ).fetchall()
             for name in tables
             if name != "meterhouse_publication"
         }

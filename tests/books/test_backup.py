@@ -104,7 +104,7 @@ def home(tmp_path, ledger_url, monkeypatch):
         for decision in ("dismissed", "accepted"):
             ledger.decide("rec", decision, NOW, "since\tthen")
         # Their ids are not in the order of their numbers.
-        issue(ledger, TERMS, documents("z", "a"), ["b1"], known_closing=0, closed_at=NOW)
+        issue(ledger, TERMS, documents("z", "a"), ["b1"], known_closing=0, closed_at=NOW, closed_by="ada")
     return home
 
 
@@ -135,7 +135,7 @@ def test_either_engine_restores_into_either(home, target, tmp_path, monkeypatch,
         # It is a ledger to go on with: numbers follow, and facts stay facts.
         assert ledger.decide("rec", "dismissed", NOW, None)
         assert [decision.decision_number for decision in ledger.decisions()] == [1, 2, 3]
-        issue(ledger, TERMS, documents("m"), ["b1"], known_closing=1, closed_at=NOW)
+        issue(ledger, TERMS, documents("m"), ["b1"], known_closing=1, closed_at=NOW, closed_by="ada")
         assert find_invoice(ledger, "INV-000003")["invoice_id"] == "m"
         assert len(all_closings(ledger)) == 2
         with pytest.raises(LedgerError, match="append-only"), ledger.writing() as connection:

@@ -1,15 +1,22 @@
-"""The job ``close``: when the schedule asks for which month, and that the job does and refuses what the command does."""
+"""The job ``close`` and the command: when the schedule asks for which month, what both do, refuse and show before."""
 
+import csv
+import hashlib
+import json
 import shutil
 import warnings
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
 import dagster as dg
+import duckdb
 import pytest
 from moving_home import home_with_three_months, meterhouse, published_rows, without_checks
 
+from pipelines.build import building_file
 from pipelines.home import Home
 from pipelines.ledger import open_ledger
 from pipelines.ledger.books import all_closings, numbers_of
@@ -44,11 +51,13 @@ def documents(home: Home) -> list[tuple[list[str], list[str]]]:
 
 
 def tick(definitions: dg.Definitions, instance: dg.DagsterInstance, when: datetime) -> str:
-    """Which day the schedule asks to close through."""
+    """Which day the schedule asks to close through, in its own name."""
     repository = definitions.get_repository_def()
     context = dg.build_schedule_context(instance, when, repository_def=repository)
     [request] = definitions.resolve_schedule_def("close_month").evaluate_tick(context).run_requests
-    return request.run_config["ops"]["ledger__issued_documents"]["config"]["through"]
+    told = request.run_config["ops"]["ledger__issued_documents"]["config"]
+    assert told["by"] == "schedule close_month"
+    return told["through"]
 
 
 @pytest.mark.parametrize("grace", [0, 3, 27])
@@ -84,9 +93,9 @@ def test_a_tick_that_comes_late_closes_the_month_that_it_was_for(built):
 class Attempt:
     """One run of the job."""
 
-    def __init__(self, settings: Settings, instance: dg.DagsterInstance, through: str | None = None) -> None:
+    def __init__(self, settings: Settings, instance: dg.DagsterInstance, **told: str) -> None:
         job = build_definitions(settings).resolve_job_def("close")
-        config = {"ops": {"ledger__issued_documents": {"config": {"through": through}}}} if through else None
+        config = {"ops": {"ledger__issued_documents": {"config": told}}} if told else None
         result = job.execute_in_process(instance=instance, raise_on_error=False, run_config=config)
         self.is_success = result.success
         self.reason = reason([event for event in result.all_events if event.is_step_failure])
@@ -111,14 +120,15 @@ def ran(built: Home, tmp_path_factory: pytest.TempPathFactory) -> dict:
     ):
         for name in ("METERHOUSE_LEDGER_URL", "METERHOUSE_ALERT_URL", GRACE_VARIABLE):
             patch.delenv(name, raising=False)
-        found = {"home": home, "early": Attempt(settings, instance, "2026-04-04")}
+        found = {"home": home, "early": Attempt(settings, instance, through="2026-04-04")}
         waiting = home.inbox / "late.jsonl"
         waiting.write_text("{}\n")
         found["unread"] = Attempt(settings, instance)
         waiting.unlink()
-        found["no date"] = Attempt(settings, instance, "March")
+        found["no date"] = Attempt(settings, instance, through="March")
+        found["no name"] = Attempt(settings, instance, by="  ")
         found["before"] = documents(home)
-        found["first"] = Attempt(settings, instance)
+        found["first"] = Attempt(settings, instance, by="schedule close_month")
         found["published"] = published_rows(home)
         found["seen"] = instance.get_latest_materialization_event(dg.AssetKey(["serving", "meterhouse"]))
         found["again"] = Attempt(settings, instance)
@@ -131,6 +141,7 @@ def ran(built: Home, tmp_path_factory: pytest.TempPathFactory) -> dict:
         ("early", "2026-04-04 is not over"),
         ("unread", "late.jsonl"),
         ("no date", "'March' is not a date"),
+        ("no name", "'  ' is not a name"),
     ],
 )
 def test_what_cannot_be_closed_is_a_failed_run_with_the_reason(ran, attempt, says):
@@ -143,16 +154,22 @@ def test_what_cannot_be_closed_is_a_failed_run_with_the_reason(ran, attempt, say
 def test_the_job_issues_what_the_command_issues(ran, built, tmp_path):
     home = copy_of(built, tmp_path)
     with without_checks():
-        code, said, complaints = meterhouse(home, "close", "2026-03", "--as-of", CLOCK.isoformat())
+        command = ("close", "2026-03", "--by", "Ada Lovelace", "--as-of", CLOCK.isoformat())
+        code, said, complaints = meterhouse(home, *command)
     assert code == 0, complaints
     [(invoices, notes)] = documents(home)
     assert len(invoices) > 5
-    assert f"invoices {invoices[0]} to {invoices[-1]}" in said
-    assert published_rows(home) == ran["published"]
+    assert f"by Ada Lovelace: invoices {invoices[0]} to {invoices[-1]}" in said
+    published = published_rows(home)
+    [by_command], [by_job] = published.pop("closings"), ran["published"]["closings"]
+    assert "Ada Lovelace" in by_command
+    assert [("schedule close_month" if cell == "Ada Lovelace" else cell) for cell in by_command] == [*by_job]
+    assert published == {name: rows for name, rows in ran["published"].items() if name != "closings"}
     first = ran["first"]
     assert first.is_success
     assert first.metadata["through"] == "2026-03-31"
     assert first.metadata["closing"] == 1
+    assert first.metadata["closed_by"] == "schedule close_month"
     assert (first.metadata["invoices"], first.metadata["credit_notes"]) == (len(invoices), len(notes))
     assert any(name.startswith("total ") for name in first.metadata)
 
@@ -167,3 +184,124 @@ def test_running_it_again_changes_nothing(ran):
     assert ran["again"].metadata["closing"] == "nothing to issue"
     assert len(documents(ran["home"])) == 1
     assert published_rows(ran["home"]) == ran["published"]
+
+
+# What was seen before is what is issued
+
+
+@dataclass
+class Seen:
+    """A home closed as a dry run showed it, with what each command said: exit code, output, complaints."""
+
+    home: Home
+    said: dict[str, tuple[int, str, str]]
+    counts: dict[str, int]
+    list_file: Path
+
+    @property
+    def hash(self) -> str:
+        return json.loads(self.said["json"][1])["hash"]
+
+
+@pytest.fixture(scope="module")
+def seen(built: Home, tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    home = copy_of(built, tmp_path_factory.mktemp("seen"))
+    file = home.root.parent / "list.csv"
+    found = Seen(home, {}, {}, file)
+
+    def say(name: str, *arguments: str, at: datetime = CLOCK) -> None:
+        found.said[name] = meterhouse(home, *arguments, "--as-of", at.isoformat())
+        found.counts[name] = len(documents(home))
+
+    close = ("close", "2026-03")
+    with pytest.MonkeyPatch.context() as patch, without_checks():
+        for name in ("METERHOUSE_LEDGER_URL", "METERHOUSE_ALERT_URL"):
+            patch.delenv(name, raising=False)
+        say("json", *close, "--dry-run", "--format", "json")
+        say("file", *close, "--dry-run", "--output", str(file), at=CLOCK + timedelta(days=1))
+        say("other", *close, "--expect", "0" * 64)
+        say("unexpected", *close, "--dry-run", "--expect", "0" * 64)
+        with dg.DagsterInstance.ephemeral() as instance:
+            job = Attempt(Settings(home, CLOCK), instance, expect="0" * 64, corrections_from="2.50")
+            found.said["job"] = (int(not job.is_success), "", job.reason or "")
+        say("expected", *close, "--expect", found.hash, "--corrections-from", "0.50")
+        say("again", *close, "--expect", found.hash)
+    return found
+
+
+def test_a_dry_run_lists_what_is_then_issued(seen):
+    code, said, complaints = seen.said["json"]
+    assert code == 0, complaints
+    listed = json.loads(said)
+    [(invoices, notes)] = documents(seen.home)
+    assert [one["number"] for one in listed["documents"]] == [*invoices, *notes]
+    hashes = [one["content_hash"] for one in listed["documents"]]
+    with duckdb.connect(str(seen.home.published_file), read_only=True) as published:
+        issued = published.execute(
+            "select content_hash from invoices where invoice_number is not null order by invoice_number"
+        )
+        assert [content_hash for (content_hash,) in issued.fetchall()] == hashes
+    assert seen.hash == hashlib.sha256("".join(f"{one}\n" for one in hashes).encode()).hexdigest()
+    assert {one["currency"] for one in listed["documents"]} == {"EUR", "USD"}
+
+
+def test_a_list_in_a_file_is_the_same_a_day_later(seen):
+    code, said, complaints = seen.said["file"]
+    assert code == 0, complaints
+    rows = list(csv.DictReader(seen.list_file.open(encoding="utf-8")))
+    assert [row["content_hash"] for row in rows] == [
+        one["content_hash"] for one in json.loads(seen.said["json"][1])["documents"]
+    ]
+    assert said.rstrip().endswith(seen.hash)
+    assert "would be issued" in said
+
+
+@pytest.mark.parametrize("attempt", ["other", "unexpected", "job"])
+def test_what_nobody_saw_is_not_issued(seen, attempt):
+    code, _, complaints = seen.said[attempt]
+    assert code == 1
+    assert f"--expect {'0' * 64}: what would be issued is something else: EUR: " in complaints
+    assert f"its hash is {seen.hash}" in complaints
+    assert "nothing was issued" in complaints
+    assert {seen.counts[name] for name in ("json", "file", "other", "unexpected")} == {0}
+
+
+def test_what_was_seen_is_issued_once(seen):
+    code, said, complaints = seen.said["expected"]
+    assert code == 0, complaints
+    assert "Closing 1 through 2026-03-31 by " in said
+    code, said, complaints = seen.said["again"]
+    assert code == 0, complaints
+    assert "Nothing to issue" in said
+    assert seen.counts["again"] == 1
+
+
+def test_the_closing_keeps_what_corrections_had_to_come_to(seen):
+    with open_ledger(seen.home, "") as ledger:
+        [closing] = all_closings(ledger)
+    assert closing.corrections_from == Decimal("0.5")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("close", "2026-03", "--dry-run", "--format", "xml"),
+        ("close", "2026-03", "--dry-run", "--output", "list.txt"),
+        ("close", "2026-03", "--dry-run", "--output", "nowhere/list.csv"),
+        ("close", "2026-03", "--dry-run", "--format", "table", "--output", "list.csv"),
+        ("close", "2026-03", "--format", "json"),
+        ("close", "2026-03", "--output", "list.csv"),
+        ("close", "2026-03", "--by", " "),
+        ("close", "2026-03", "--expect", "abc"),
+        ("close", "2026-03", "--expect", "G" * 64),
+        ("close", "2026-03", "--corrections-from=-1"),
+        ("close", "2026-03", "--corrections-from", "1,50"),
+        ("close", "2026-03", "--corrections-from", "1e3"),
+        ("close", "2026-03", "--corrections-from", "0.0000000000001"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything_is_computed(built, arguments):
+    code, said, complaints = meterhouse(built, *arguments)
+    assert (code, said) == (2, "")
+    assert "->" in complaints
+    assert not building_file(built).exists()

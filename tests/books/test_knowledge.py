@@ -71,7 +71,7 @@ def put_usage(home, name, at):
 
 def close(ledger, number, at, batches):
     terms = Terms(date(2026, 2, 28), at, f"catalog-{number}", "accounts-1", "prices-1", f"code-{number}")
-    return issue(ledger, terms, Documents(), batches, known_closing=number - 1, closed_at=at)
+    return issue(ledger, terms, Documents(), batches, known_closing=number - 1, closed_at=at, closed_by="ada")
 
 
 def test_knowledge_is_of_batches_versions_and_closings(home):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -12,11 +13,12 @@ from rating_lake import RatingHome
 from pipelines.books.closing import CLOSING_MODELS, ClosingPlan, read_plan
 from pipelines.books.knowledge import Knowledge
 from pipelines.books.pins import rate_pinned_periods
+from pipelines.dbt import Scope
 from pipelines.home import Home
 from pipelines.ledger import open_ledger
 from pipelines.ledger.books import Closing, Terms, all_closings, issue
 
-_BUILT = "+int_due_totals +int_due_warnings +int_due_periods +int_periods_to_pin"
+_BUILT = "+int_due_totals +int_due_warnings +int_due_documents +int_due_corrections +int_due_periods"
 
 
 @dataclass
@@ -27,10 +29,10 @@ class BooksHome(RatingHome):
         super().__post_init__()
         give_parsed(self.root)
 
-    def plan(self, through: str) -> ClosingPlan:
+    def plan(self, through: str, corrections_from: str = "0") -> ClosingPlan:
         """What a closing would issue."""
-        home, last_day = Home(self.root), date.fromisoformat(through)
-        told = {"METERHOUSE_CLOSE_THROUGH": through}
+        home, last_day, least = Home(self.root), date.fromisoformat(through), Decimal(corrections_from)
+        told = Scope(close_through=last_day, corrections_from=least).variables()
         self.build(select=_BUILT, environment=told)
         as_of = datetime.fromisoformat(self.as_of)
         versions = (self.versions["catalog"], self.versions["accounts"], "")
@@ -41,11 +43,15 @@ class BooksHome(RatingHome):
             self.build(select=" ".join(CLOSING_MODELS), environment=told)
         with open_ledger(home, "") as ledger:
             known = len(all_closings(ledger))
-        return read_plan(self.warehouse_file, Terms(last_day, as_of, *versions, "tests"), known)
+        terms = Terms(last_day, as_of, *versions, "tests", corrections_from=least)
+        return read_plan(self.warehouse_file, terms, known)
 
-    def close(self, through: str) -> Closing | None:
+    def close(self, through: str, corrections_from: str = "0") -> Closing | None:
         """Issue what there is to issue."""
-        plan = self.plan(through)
+        return self.issue(self.plan(through, corrections_from))
+
+    def issue(self, plan: ClosingPlan) -> Closing | None:
+        """Issue what the plan has."""
         if not plan.documents:
             return None
         with open_ledger(Home(self.root), "") as ledger:
@@ -56,6 +62,7 @@ class BooksHome(RatingHome):
                 plan.batch_ids,
                 known_closing=plan.known_closing,
                 closed_at=plan.terms.as_of,
+                closed_by="tests",
             )
 
     def documents_of(self, closing: Closing | None) -> dict[str, list[dict[str, Any]]]:

@@ -89,6 +89,7 @@ def issue_documents(
         [f"batch-{known}"],
         known_closing=known,
         closed_at=ISSUED_AT,
+        closed_by="ada",
         after_issue=[*([enqueue_closing] if enqueues else []), *([then] if then else [])],
     )
 

@@ -1,9 +1,11 @@
 """Issued documents in the ledger, on SQLite and on PostgreSQL: numbered, unchangeable, never credited too much."""
 
+import hashlib
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import servers
@@ -14,7 +16,15 @@ from issued import find_invoice
 
 from pipelines.home import Home
 from pipelines.ledger import LedgerError, export_folder, open_ledger
-from pipelines.ledger.books import Documents, Terms, all_closings, issue, known_batches
+from pipelines.ledger.books import (
+    Documents,
+    Terms,
+    all_closings,
+    hash_of_closing,
+    issue,
+    known_batches,
+    next_numbers,
+)
 from pipelines.ledger.books_schema import BOOKS, closings, issued_invoices
 from pipelines.ledger.connect import WRITES, find_address, make_engine
 
@@ -130,8 +140,10 @@ def credits(number, *amounts, note_id="cn_1"):
     )
 
 
-def close(ledger, documents, batches=(), known=0, **options):
-    return issue(ledger, TERMS, documents, batches, known_closing=known, closed_at=NOW, **options)
+def close(ledger, documents, batches=(), known=0, terms=TERMS, **options):
+    return issue(
+        ledger, terms, documents, batches, known_closing=known, closed_at=NOW, closed_by="ada", **options
+    )
 
 
 @pytest.fixture
@@ -239,10 +251,20 @@ def test_a_batch_belongs_to_the_first_closing_that_knew_it(ledger):
     assert known_batches(ledger, 2) == ["one", "three", "two"]
 
 
-def test_a_closing_comes_back_as_it_was_made(ledger):
-    made = close(ledger, documents("a"), ["one"])
+def test_a_closing_comes_back_as_it_was_made(ledger, home):
+    """By its own clock in April, by the machine's today."""
+    before = datetime.now(UTC)
+    made = close(ledger, documents("a"), ["one"], terms=replace(TERMS, corrections_from=Decimal("0.50")))
     assert all_closings(ledger) == [made]
     assert (made.through, made.as_of, made.invoice_count) == (date(2026, 3, 31), NOW, 1)
+    assert (made.closed_at, made.closed_by, made.corrections_from) == (NOW, "ada", Decimal("0.5"))
+    assert before <= made.recorded_at <= datetime.now(UTC)
+    [row] = exported(home, "closings", 1)
+    assert {name: row[name] for name in ("closed_by", "recorded_at", "corrections_from")} == {
+        "closed_by": "ada",
+        "recorded_at": made.recorded_at,
+        "corrections_from": Decimal("0.5"),
+    }
 
 
 # Credit
@@ -359,16 +381,43 @@ def test_a_ledger_older_than_the_lake_is_refused(filled, home, tmp_path):
 # Migration
 
 
+CLOSING_OF_0004 = {
+    "through": date(2026, 3, 31),
+    "as_of": NOW,
+    "closed_at": NOW,
+    "catalog_version": "catalog",
+    "accounts_version": "accounts",
+    "prices_version": "prices",
+    "code_version": "code",
+    "batch_count": 0,
+    "invoice_count": 1,
+    "credit_note_count": 0,
+}
+
+
+def insert(connection, *rows):
+    """Rows with the columns that their tables had then."""
+    kinds = {column.name: column.type for table in BOOKS for column in table.columns}
+    for name, row in rows:
+        table = sa.table(name, *(sa.column(column, kinds.get(column)) for column in row))
+        connection.execute(sa.insert(table).values(row))
+
+
+def make_ledger(home, url, revision, fill):
+    """A ledger as a version left it whose newest revision was this one."""
+    home.ledger.mkdir(parents=True)
+    config = Config()
+    config.set_main_option("script_location", "pipelines.ledger:migrations")
+    writes = make_engine(find_address(home, url)).connect().execution_options(**{WRITES: True})
+    with writes as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        fill(connection)
+
+
 def insert_as_of_0003(connection):
     """January with a line of s-1, which February adjusts; an adjustment of January for s-2, which had no line."""
-    kinds = {column.name: column.type for table in BOOKS for column in table.columns}
     issued = {"closing_number": 1, "issued_at": NOW}
-    closing = asdict(TERMS) | {
-        "closed_at": NOW,
-        "batch_count": 0,
-        "invoice_count": 1,
-        "credit_note_count": 0,
-    }
     pins = {"billing_anchor_day": 1, "terms_hash": "as issued"}
     adjustment = {
         "line_type": "adjustment",
@@ -376,9 +425,10 @@ def insert_as_of_0003(connection):
         "invoice_id": "inv_b",
         "terms_hash": "later",
     }
-    rows = [
-        ("closings", closing | {"closing_number": 1}),
-        ("closings", closing | {"closing_number": 2}),
+    insert(
+        connection,
+        ("closings", CLOSING_OF_0004 | {"closing_number": 1}),
+        ("closings", CLOSING_OF_0004 | {"closing_number": 2}),
         ("issued_invoices", invoice("a") | issued | {"sequence_number": 1, "invoice_number": "INV-000001"}),
         (
             "issued_invoices",
@@ -395,22 +445,11 @@ def insert_as_of_0003(connection):
             | adjustment
             | {"adjusts_line_id": "line_x", "subscription_id": "s-2", "line_number": 2},
         ),
-    ]
-    for name, row in rows:
-        table = sa.table(name, *(sa.column(column, kinds.get(column)) for column in row))
-        connection.execute(sa.insert(table).values(row))
+    )
 
 
 def test_a_ledger_from_before_periods_were_kept_gets_them_from_its_lines(home, ledger_url):
-    address = find_address(home, ledger_url)
-    home.ledger.mkdir(parents=True)
-    config = Config()
-    config.set_main_option("script_location", "pipelines.ledger:migrations")
-    writes = make_engine(address).connect().execution_options(**{WRITES: True})
-    with writes as connection, connection.begin():
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0003")
-        insert_as_of_0003(connection)
+    make_ledger(home, ledger_url, "0003", insert_as_of_0003)
     for name in ("closings", "issued_lines"):  # As the older version left the lake.
         (export_folder(home) / name).mkdir(parents=True)
         (export_folder(home) / name / "1.parquet").touch()
@@ -466,3 +505,67 @@ def test_periods_kept_before_corrections_pinned_terms_stay_and_may_be_pinned_aga
             with pytest.raises(sa.exc.DBAPIError, match=r"append-only|issued_periods_pkey"):
                 connection.execute(sa.text(change))
             connection.rollback()
+
+
+def test_of_closings_from_before_it_was_kept_nobody_knows_who_made_them(home, ledger_url):
+    """They issued every correction. The lake's files of them, without these columns, are written again."""
+    two = [("closings", CLOSING_OF_0004 | {"closing_number": number}) for number in (1, 2)]
+    make_ledger(home, ledger_url, "0004", lambda connection: insert(connection, *two))
+    (export_folder(home) / "closings").mkdir(parents=True)
+    for number, (_, row) in enumerate(two, 1):
+        pq.write_table(pa.Table.from_pylist([row]), export_folder(home) / f"closings/{number}.parquet")
+    with open_ledger(home, ledger_url) as ledger:
+        made = close(ledger, documents("a"), known=2)
+        assert [(one.closed_by, one.recorded_at, one.corrections_from) for one in all_closings(ledger)] == [
+            (None, None, Decimal(0)),
+            (None, None, Decimal(0)),
+            ("ada", made.recorded_at, Decimal(0)),
+        ]
+    with make_engine(find_address(home, ledger_url)).connect() as connection:
+        for change in ("closed_by = 'eve'", "corrections_from = '5'"):
+            with pytest.raises(sa.exc.DBAPIError, match="closings is append-only"):
+                connection.execute(sa.text(f"update closings set {change} where closing_number = 1"))
+            connection.rollback()
+    kept = [exported(home, "closings", number)[0] for number in (1, 2, 3)]
+    assert [row["closed_by"] for row in kept] == [None, None, "ada"]
+    assert [row["corrections_from"] for row in kept] == [Decimal(0)] * 3
+
+
+@pytest.mark.parametrize("outdated", [(1, 2), (1,)], ids=["all", "cut off"])
+def test_files_that_lack_a_column_are_written_again(filled, home, outdated):
+    """Newest first: as long as the oldest lacks the column, the others are looked at."""
+    folder = export_folder(home) / "closings"
+    for number in outdated:
+        file = folder / f"{number}.parquet"
+        pq.write_table(pq.read_table(file).drop_columns(["closed_by"]), file)
+    filled.export()
+    assert [exported(home, "closings", number)[0]["closed_by"] for number in (1, 2)] == ["ada", "ada"]
+    before = (folder / "2.parquet").stat().st_ino
+    filled.export()
+    assert (folder / "2.parquet").stat().st_ino == before
+
+
+# What is seen before
+
+
+def test_the_hash_of_documents_is_that_of_what_was_issued(ledger):
+    """Of every content hash in the order of the numbers; of nothing else."""
+
+    def hashed(*content_hashes):
+        return hashlib.sha256("".join(f"{one}\n" for one in content_hashes).encode()).hexdigest()
+
+    both = documents("a", "b")
+    both.invoices[1]["content_hash"] = "2" * 64
+    assert both.hash() == hashed("0" * 64, "2" * 64)
+    assert Documents(list(reversed(both.invoices))).hash() == hashed("2" * 64, "0" * 64)
+    close(ledger, both)
+    given_back = credits("a", 100)
+    with_note = replace(
+        documents("c"), credit_notes=given_back.credit_notes, credit_note_lines=given_back.credit_note_lines
+    )
+    assert with_note.hash() == hashed("0" * 64, "1" * 64)
+    assert next_numbers(ledger, with_note) == (["INV-000003"], ["CN-000001"])
+    close(ledger, with_note, known=1)
+    assert hash_of_closing(ledger, 1) == both.hash()
+    assert hash_of_closing(ledger, 2) == with_note.hash()
+    assert next_numbers(ledger, Documents()) == ([], [])

@@ -1,9 +1,10 @@
 """Closing the books of a home: what it issues, tells and refuses, from the documents to the published file."""
 
 import io
+import os
 import shutil
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -15,13 +16,13 @@ from rich.console import Console
 from pipelines import build, dbt
 from pipelines.books import closing as closing_module
 from pipelines.books.closing import ClosingOutcome, ClosingPlan, close_books
-from pipelines.books.command import last_day, month_before, print_outcome
+from pipelines.books.command import closer, last_day, month_before, print_outcome
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
 from pipelines.ledger import open_ledger
 from pipelines.ledger.books import Documents, Terms, all_closings, known_batches
 from pipelines.session import Session
-from pipelines.settings import Settings, close_grace_days
+from pipelines.settings import Settings, close_grace_days, login_name
 
 MARCH = date(2026, 3, 31)
 CLOCK = datetime(2026, 4, 4, 6, 30, tzinfo=UTC)
@@ -100,6 +101,28 @@ def test_grace_is_a_number_of_days(text, days):
 def test_grace_that_is_none_is_refused(text):
     with pytest.raises(ConfigurationError, match="from 0 to 27"):
         close_grace_days({"METERHOUSE_CLOSE_GRACE_DAYS": text})
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\x1b[1m"])
+def test_a_name_that_says_nobody_is_refused(name):
+    with pytest.raises(ConfigurationError, match="is not a name"):
+        closer(name)
+
+
+def test_a_user_without_a_name_has_a_number(monkeypatch):
+    """As in a container whose image knows nobody of this number."""
+    for answer in (KeyError("getpwuid(): uid not found: 1234"), OSError("No username set"), "", "a\nb"):
+
+        def getuser(answer=answer):
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        monkeypatch.setattr("getpass.getuser", getuser)
+        assert login_name() == f"uid {os.getuid()}"
+    monkeypatch.undo()
+    monkeypatch.setenv("LOGNAME", "ada")
+    assert login_name() == "ada"
 
 
 # On a home
@@ -231,6 +254,16 @@ def test_the_closing_knows_what_it_was_made_from(closed):
         settings.code_version,
         settings.prices_version,
     )
+
+
+def test_who_closed_and_when_by_the_machine_s_clock_is_kept(closed):
+    closing = closed.first.closing
+    assert closing.as_of == closing.closed_at == CLOCK
+    assert closing.closed_by == login_name()
+    assert timedelta(0) < datetime.now(UTC) - closing.recorded_at < timedelta(hours=1)
+    published = query(closed.root, "select closed_by, recorded_at, as_of from closings")
+    assert published == [(closing.closed_by, closing.recorded_at, CLOCK)]
+    assert f"by {closing.closed_by}: invoices" in told(closed.first)
 
 
 def test_people_are_told_by_the_closing_itself(closed):

@@ -1,7 +1,7 @@
 {{ config(materialized='view') }}
 
 {#- Why a line is corrected, as JSON: the events (at most 100 of them, and how many there are) and the account rows that
-    its last statement did not know. -#}
+    its last statement did not know. In words, the first three of each. -#}
 
 with differences as (
 
@@ -42,9 +42,24 @@ event_lists as (
             '{"event_id": ' || {{ json_value("event_id") }} || ', "revision": ' || revision
             || ', "batch_id": ' || {{ json_value("batch_id") }} || '}',
             ', ' order by position
-        ) filter (where position <= 100) as events
+        ) filter (where position <= 100) as events,
+        {{ counted("count(*)", "event") }} || ': ' || string_agg(
+            event_id || case when revision > 0 then ' revision ' || revision else '' end, ', ' order by position
+        ) filter (where position <= 3) || case when count(*) > 3 then ', …' else '' end as event_words
     from numbered_events
     group by rated_line_id
+
+),
+
+numbered_account_rows as (
+
+    select
+        *,
+        row_number() over (
+            partition by rated_line_id
+            order by table_name, row_key, column_name
+        ) as position
+    from account_rows
 
 ),
 
@@ -56,9 +71,14 @@ account_lists as (
             '{"table": ' || {{ json_value("table_name") }} || ', "key": ' || {{ json_value("row_key") }}
             || ', "column": ' || {{ json_value("column_name") }} || ', "was": ' || {{ json_value("was") }}
             || ', "is": ' || {{ json_value("is_now") }} || '}',
-            ', ' order by table_name, row_key, column_name
-        ) as account_rows
-    from account_rows
+            ', ' order by position
+        ) as account_rows,
+        string_agg(
+            table_name || ' ' || row_key || ': ' || column_name || ' was ' || coalesce(was, 'nothing') || ', is '
+            || coalesce(is_now, 'nothing'),
+            '; ' order by position
+        ) filter (where position <= 3) || case when count(*) > 3 then '; …' else '' end as account_words
+    from numbered_account_rows
     group by rated_line_id
 
 ),
@@ -76,7 +96,13 @@ final as (
         end as reason,
         '{"event_count": ' || coalesce(event_lists.event_count, 0) || ', "events": ['
         || coalesce(event_lists.events, '') || '], "account_rows": ['
-        || coalesce(account_lists.account_rows, '') || ']}' as causes
+        || coalesce(account_lists.account_rows, '') || ']}' as causes,
+        coalesce(
+            event_lists.event_words || '; ' || account_lists.account_words,
+            event_lists.event_words,
+            account_lists.account_words,
+            'no event or account row that is known later'
+        ) as cause_words
     from differences
     left join event_lists on differences.rated_line_id = event_lists.rated_line_id
     left join account_lists on differences.rated_line_id = account_lists.rated_line_id

@@ -28,6 +28,13 @@ waiting as (
 
 ),
 
+small as (
+
+    select * from {{ ref('int_invoice_corrections') }}
+    where not is_due
+
+),
+
 currencies as (
 
     select * from {{ ref('stg_catalog__currencies') }}
@@ -59,6 +66,12 @@ counted as (
         'waiting' as kind,
         amount_minor
     from waiting
+    union all
+    select
+        currency,
+        'small' as kind,
+        net_minor as amount_minor
+    from small
 
 ),
 
@@ -73,7 +86,9 @@ totals as (
         count(*) filter (where kind = 'credit_note') as credit_note_count,
         cast(coalesce(sum(amount_minor) filter (where kind = 'credit_note'), 0) as bigint) as credited_minor,
         count(*) filter (where kind = 'waiting') as waiting_count,
-        cast(coalesce(sum(amount_minor) filter (where kind = 'waiting'), 0) as bigint) as waiting_minor
+        cast(coalesce(sum(amount_minor) filter (where kind = 'waiting'), 0) as bigint) as waiting_minor,
+        count(*) filter (where kind = 'small') as small_count,
+        cast(coalesce(sum(amount_minor) filter (where kind = 'small'), 0) as bigint) as small_minor
     from counted
     group by currency
 
@@ -95,6 +110,9 @@ final as (
         totals.waiting_count,
         totals.waiting_minor,
         {{ money_words("totals.waiting_minor", "currencies.minor_units") }} as waiting_words,
+        totals.small_count,
+        totals.small_minor,
+        {{ money_words("totals.small_minor", "currencies.minor_units") }} as small_words,
         {{ money_words("totals.invoiced_minor - totals.credited_minor", "currencies.minor_units") }} as net_words
     from totals
     inner join currencies on totals.currency = currencies.currency

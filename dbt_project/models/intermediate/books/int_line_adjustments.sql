@@ -3,18 +3,31 @@
 {#- What is charged afterwards: an increase becomes one line of the customer's earliest ready invoice in the currency;
     it waits (no invoice) while only open ones have lines; where none will follow it gets an invoice of its own. -#}
 
-with differences as (
+with line_differences as (
 
     select * from {{ ref('int_line_differences') }}
-    where
-        difference_minor > 0
-        and {{ is_within_closing("period_end") }}
+    where difference_minor > 0
+
+),
+
+corrections as (
+
+    select * from {{ ref('int_invoice_corrections') }}
+    where is_due
 
 ),
 
 unissued_invoices as (
 
     select * from {{ ref('int_unissued_invoices') }}
+
+),
+
+differences as (
+
+    select line_differences.*
+    from line_differences
+    inner join corrections on line_differences.invoice_id = corrections.invoice_id
 
 ),
 
@@ -74,11 +87,7 @@ final as (
         differences.plan_id,
         differences.plan_version,
         differences.meter_id,
-        'Adjustment for ' || {{ cycle_words("differences.period_start", "differences.period_end") }} || ', '
-        || differences.description || '; billed '
-        || {{ money_words("differences.billed_minor", "differences.minor_units") }} || ', should be '
-        || {{ money_words("differences.amount_minor", "differences.minor_units") }} || ' ' || differences.currency
-            as description,
+        'Adjustment for ' || {{ correction_words("differences", "differences.description") }} as description,
         differences.currency,
         cast(differences.quantity - differences.stated_quantity as decimal(38, 12)) as quantity,
         {{ in_major("differences.difference_minor", "differences.minor_units") }} as amount,

@@ -3,12 +3,17 @@
 {#- What is given back: a decrease is taken from the line as it was issued, then from its adjustments, oldest first,
     from each at most what is not yet credited. What was billed is never less than nothing, so it always suffices. -#}
 
-with differences as (
+with line_differences as (
 
     select * from {{ ref('int_line_differences') }}
-    where
-        difference_minor < 0
-        and {{ is_within_closing("period_end") }}
+    where difference_minor < 0
+
+),
+
+corrections as (
+
+    select * from {{ ref('int_invoice_corrections') }}
+    where is_due
 
 ),
 
@@ -21,6 +26,14 @@ issued_lines as (
 credit_note_lines as (
 
     select * from {{ ref('stg_ledger__credit_note_lines') }}
+
+),
+
+differences as (
+
+    select line_differences.*
+    from line_differences
+    inner join corrections on line_differences.invoice_id = corrections.invoice_id
 
 ),
 
@@ -83,10 +96,8 @@ final as (
         allocated.invoice_id,
         differences.customer_id,
         differences.currency,
-        'Credit for ' || {{ cycle_words("differences.period_start", "differences.period_end") }} || ', '
-        || coalesce(differences.description, allocated.description) || '; billed '
-        || {{ money_words("differences.billed_minor", "differences.minor_units") }} || ', should be '
-        || {{ money_words("differences.amount_minor", "differences.minor_units") }} || ' ' || differences.currency
+        'Credit for '
+        || {{ correction_words("differences", "coalesce(differences.description, allocated.description)") }}
             as description,
         cast(least(allocated.left_minor, allocated.wanted_minor) as bigint) as amount_minor,
         cast(
