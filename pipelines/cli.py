@@ -836,13 +836,24 @@ def finalize(
         )
 
 
-@app.command(epilog="Examples: `meterhouse reconcile` · `meterhouse reconcile --since 2026-01-01`")
-def reconcile(
+@app.command(
+    epilog="Examples: `meterhouse reconcile` · `meterhouse reconcile --since 2026-01-01`"
+    " · `meterhouse reconcile --offline --format csv`"
+)
+def reconcile(  # noqa: PLR0917
     since: Annotated[
         str | None,
         typer.Option(
             "--since", metavar="DATE", help="Compare what was created from then on. Default: 100 days."
         ),
+    ] = None,
+    offline: Annotated[
+        bool,
+        typer.Option("--offline", help="Ask nobody: show the tie-out from usage to payment as published."),
+    ] = False,
+    output_format: Annotated[
+        str | None,
+        typer.Option("--format", metavar="table|json|csv", help="With --offline: how to write it."),
     ] = None,
     home: HomeOption = None,
     as_of: AsOfOption = None,
@@ -854,6 +865,26 @@ def reconcile(
 
     settings = _settings(home, as_of)
     _need_home(settings)
+    if offline:
+        from pipelines.payments import tie_out
+
+        if since is not None:
+            raise ConfigurationError(
+                "what was published is shown whole",
+                where="--since",
+                remedy="leave it out, or compare with Stripe without --offline",
+            )
+        tie_out.need_format(output_format or "table")
+        published = tie_out.read_tie_out(settings.home)
+        tie_out.write_tie_out(published, sys.stdout, output_format or "table")
+        tie_out.fail_if_unexplained(published)
+        return
+    if output_format is not None:
+        raise ConfigurationError(
+            "only the tie-out has formats",
+            where="--format",
+            remedy="add --offline; differences with Stripe are in the ledger's table stripe_differences",
+        )
     start = _parse_date(since, "--since") if since else None
     with Terminal() as steps:
         found = commands.reconcile_ledger(settings, steps, start)

@@ -2,7 +2,9 @@
 
 import csv
 import hashlib
+import io
 import json
+import re
 import shutil
 import warnings
 from dataclasses import dataclass
@@ -215,8 +217,9 @@ def seen(built: Home, tmp_path_factory: pytest.TempPathFactory) -> Seen:
 
     close = ("close", "2026-03")
     with pytest.MonkeyPatch.context() as patch, without_checks():
-        for name in ("METERHOUSE_LEDGER_URL", "METERHOUSE_ALERT_URL"):
+        for name in ("METERHOUSE_LEDGER_URL", "METERHOUSE_ALERT_URL", "STRIPE_API_KEY", "STRIPE_SECRET_KEY"):
             patch.delenv(name, raising=False)
+        say("nothing issued", "reconcile", "--offline")
         say("json", *close, "--dry-run", "--format", "json")
         say("file", *close, "--dry-run", "--output", str(file), at=CLOCK + timedelta(days=1))
         say("other", *close, "--expect", "0" * 64)
@@ -226,6 +229,17 @@ def seen(built: Home, tmp_path_factory: pytest.TempPathFactory) -> Seen:
             found.said["job"] = (int(not job.is_success), "", job.reason or "")
         say("expected", *close, "--expect", found.hash, "--corrections-from", "0.50")
         say("again", *close, "--expect", found.hash)
+        for output_format in ("table", "json", "csv"):
+            say(f"tied {output_format}", "reconcile", "--offline", "--format", output_format)
+        with duckdb.connect(str(home.published_file)) as published:
+            published.execute(
+                "update tie_out set item_remainder_minor = -7, unexplained_minor = 7"
+                " where invoice_number = 'INV-000002'"
+            )
+        say("untied", "reconcile", "--offline")
+        with duckdb.connect(str(home.published_file)) as published:
+            published.execute("delete from closings")
+        say("behind", "reconcile", "--offline")
     return found
 
 
@@ -282,6 +296,38 @@ def test_the_closing_keeps_what_corrections_had_to_come_to(seen):
     assert closing.corrections_from == Decimal("0.5")
 
 
+def test_the_tie_out_needs_no_stripe(seen):
+    assert seen.said["nothing issued"][0] == 0
+    assert "Nothing is issued yet" in seen.said["nothing issued"][1]
+    said = {name: seen.said[f"tied {name}"] for name in ("table", "json", "csv")}
+    assert {code for code, _, _ in said.values()} == {0}
+    told = json.loads(said["json"][1])
+    rows = list(csv.DictReader(io.StringIO(said["csv"][1])))
+    [(invoices, _)] = documents(seen.home)
+    assert sorted(row["invoice_number"] for row in rows) == invoices
+    assert [row["invoice_number"] for row in told["invoices"]] == [row["invoice_number"] for row in rows]
+    for total in told["totals"]:
+        of_currency = [int(row["total_minor"]) for row in rows if row["currency"] == total["currency"]]
+        assert sum(of_currency) == total["total_minor"] == total["unsent_minor"]
+    assert all(number in said["table"][1] for number in invoices)
+    assert f"{len(invoices)} issued invoices, all explained from usage to payment" in said["table"][1]
+
+
+def test_a_remainder_ends_the_tie_out_with_exit_code_1(seen):
+    code, said, complaints = seen.said["untied"]
+    assert code == 1
+    assert re.search(r"INV-000002: -0\.07 \w+ between lines and items", said)
+    assert "1 of " in complaints
+    assert "->" in complaints
+
+
+def test_a_closing_that_is_not_published_is_not_tied_out(seen):
+    code, said, complaints = seen.said["behind"]
+    assert (code, said) == (1, "")
+    assert "closing 1 is issued, but not published" in complaints
+    assert "`meterhouse run`" in complaints
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -298,6 +344,9 @@ def test_the_closing_keeps_what_corrections_had_to_come_to(seen):
         ("close", "2026-03", "--corrections-from", "1,50"),
         ("close", "2026-03", "--corrections-from", "1e3"),
         ("close", "2026-03", "--corrections-from", "0.0000000000001"),
+        ("reconcile", "--format", "json"),
+        ("reconcile", "--offline", "--format", "xml"),
+        ("reconcile", "--offline", "--since", "2026-01-01"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_anything_is_computed(built, arguments):
