@@ -149,9 +149,11 @@ def run(
     from pipelines.runs import run_main_job
     from pipelines.serving.summary import print_summary
     from pipelines.session import Session
+    from pipelines.settings import need_schedule_settings
 
     settings = _settings(home, as_of)
     _need_home(settings)
+    need_schedule_settings()
     with Terminal() as steps, hold_home(settings.home, _command(), on_wait=_say_waiting(steps)):
         session = Session(settings, steps, starts_over=full)
         with steps.step("Checking catalog and accounts"):
@@ -217,6 +219,7 @@ def close(  # noqa: PLR0917
     from pipelines.books.listing import need_listing, print_listing, save_listing, write_listing
     from pipelines.lock import hold_home
     from pipelines.progress import Terminal
+    from pipelines.recording import record_closing
     from pipelines.session import Session
 
     settings = _settings(home, as_of)
@@ -247,6 +250,8 @@ def close(  # noqa: PLR0917
         print_outcome(outcome, session.warnings, console, is_dry_run=dry_run)
     if dry_run and expected is not None:
         need_expected(outcome.plan, expected)
+    if outcome.closing or session.published:
+        _warn(record_closing(session))
 
 
 @app.command(
@@ -789,6 +794,7 @@ def send(
     """
     from pipelines.payments import commands
     from pipelines.progress import Terminal
+    from pipelines.recording import record_sending
 
     settings = _settings(home, as_of)
     _need_home(settings)
@@ -802,6 +808,7 @@ def send(
         commands.show_waiting(settings, sys.stdout)
         return
     commands.show_sent(report, sys.stdout)
+    _warn(record_sending(settings.home, report))
     commands.fail_if_open(report)
 
 
@@ -862,6 +869,7 @@ def reconcile(  # noqa: PLR0917
     """Compare the ledger with what Stripe holds; differences end it with exit code 1."""
     from pipelines.payments import commands
     from pipelines.progress import Terminal
+    from pipelines.recording import record_reconciliation
 
     settings = _settings(home, as_of)
     _need_home(settings)
@@ -889,6 +897,7 @@ def reconcile(  # noqa: PLR0917
     with Terminal() as steps:
         found = commands.reconcile_ledger(settings, steps, start)
     commands.show_reconciliation(found, sys.stdout)
+    _warn(record_reconciliation(settings.home, found))
     commands.fail_if_different(found)
 
 
@@ -1032,6 +1041,11 @@ def _parse_month(text: str, option: str) -> date:
         raise ConfigurationError(
             f"{text!r} is not a month", where=option, remedy="write e.g. 2026-03"
         ) from None
+
+
+def _warn(text: str | None) -> None:
+    if text is not None:
+        typer.echo(f"Warning: {text}", err=True)
 
 
 def _complain(text: str) -> None:

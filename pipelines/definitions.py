@@ -36,7 +36,7 @@ def build_definitions(
     settings = settings or (session.settings if session else load_settings())
     manifest = manifest or dbt.load_manifest(settings.home)
     partitions = partitions_for(settings.home)
-    automation = automation_for(settings.home, manifest)
+    automation = automation_for(settings, manifest)
     return dg.Definitions(
         assets=[
             *(asset for asset in lake.assets if not isinstance(asset, dg.AssetChecksDefinition)),
@@ -44,7 +44,7 @@ def build_definitions(
             published_asset(manifest),
             raised_alerts,
             issued_documents,
-            *payment_assets(settings),
+            *payment_assets,
             *exposures(manifest),
         ],
         asset_checks=[

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import dagster as dg
 from dagster import JobDefinition
@@ -12,9 +13,9 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from pipelines import dbt
 from pipelines.assets.alerts import RAISED
-from pipelines.assets.books import ISSUED
+from pipelines.assets.books import close_books
 from pipelines.assets.lake import ACCOUNTS, BATCHES, CATALOG, EVENTS, PRICES, REJECTS
-from pipelines.assets.payments import RECONCILED, SENT
+from pipelines.assets.payments import reconcile_op, send_op
 from pipelines.assets.serving import PUBLISHED
 from pipelines.assets.warehouse import model_grain
 from pipelines.books.command import last_day, month_before
@@ -22,15 +23,11 @@ from pipelines.errors import MeterhouseError
 from pipelines.home import Home
 from pipelines.payments.settings import KEY_VARIABLE
 from pipelines.reports import report
+from pipelines.runs import CLOSE_JOB, COMMAND_LINE, MAIN_JOB, SEND_JOB, STARTED_BY
 from pipelines.serving.measure import Grain
-from pipelines.settings import GRACE_VARIABLE, close_grace_days
+from pipelines.settings import GRACE_VARIABLE, Settings, close_grace_days, starts_every_schedule
 
-MAIN_JOB = "run"
 SENSOR_SECONDS = 30
-STARTED_BY = "meterhouse/started_by"
-COMMAND_LINE = "command line"
-"""Value of STARTED_BY on runs whose failure the command line tells by itself."""
-
 
 Job = JobDefinition | UnresolvedAssetJobDefinition
 
@@ -44,11 +41,15 @@ class Automation:
     sensors: Sequence[dg.SensorDefinition]
 
 
-def automation_for(home: Home, manifest: dbt.Manifest) -> Automation:
+def automation_for(settings: Settings, manifest: dbt.Manifest) -> Automation:
     """The jobs over a home, hourly, daily and monthly schedules, and sensors for new files and failures.
 
-    Everything is on as soon as the daemon runs: whoever starts the interface wants the home to stay current.
+    What keeps the home current is on as soon as the daemon runs. What issues or sends documents is off until
+    a person switches it on, or the environment does (``starts_every_schedule``).
+
+    :raises ConfigurationError: a setting of the schedules is none.
     """
+    home = settings.home
     models = {dg.AssetKey(model["name"]): model_grain(model) for model in dbt.models_in(manifest)}
 
     def models_of(grain: Grain | None) -> list[dg.AssetKey]:
@@ -74,11 +75,12 @@ def automation_for(home: Home, manifest: dbt.Manifest) -> Automation:
         description="Compute the cycles that end in chosen months again, then check, publish and alert.",
     )
 
-    close = dg.define_asset_job(
-        "close",
-        dg.AssetSelection.assets(ISSUED),
-        description="Issue the invoices and corrections of cycles that ended in the last month or before.",
+    @dg.job(
+        name=CLOSE_JOB,
+        description="Issue the invoices and corrections of cycles that ended by the day that is given.",
     )
+    def close() -> None:
+        close_books()
 
     hourly = dg.ScheduleDefinition(
         name="hourly",
@@ -117,14 +119,13 @@ def automation_for(home: Home, manifest: dbt.Manifest) -> Automation:
         job=close,
         # By noon the last day of the month is over in every time zone, also without grace.
         cron_schedule=f"30 12 {grace + 1} * *",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
+        default_status=_status_of_billing(),
         description=f"Closes the month before, {grace} days after its end ({GRACE_VARIABLE}).",
     )
     def close_month(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         through = last_day(month_before(context.scheduled_execution_time))
         told = {"through": through.isoformat(), "by": "schedule close_month"}
-        config = {"ops": {ISSUED.to_python_identifier(): {"config": told}}}
-        return dg.RunRequest(run_config=config)
+        return dg.RunRequest(run_config={"ops": {close_books.name: {"config": told}}})
 
     @dg.sensor(
         name="new_usage_files",
@@ -167,7 +168,7 @@ def automation_for(home: Home, manifest: dbt.Manifest) -> Automation:
             home=home,
         )
 
-    payment_jobs, payment_schedules = _payments()
+    payment_jobs, payment_schedules = _payments(settings)
     return Automation(
         [main, rebuild_day, rebuild_month, close, *payment_jobs],
         [hourly, daily, monthly, close_month, *payment_schedules],
@@ -175,42 +176,53 @@ def automation_for(home: Home, manifest: dbt.Manifest) -> Automation:
     )
 
 
-def _payments() -> tuple[list[Job], list[dg.ScheduleDefinition]]:
+def _payments(settings: Settings) -> tuple[list[Job], list[dg.ScheduleDefinition]]:
     """Sending daily, again every six hours, and comparing daily; without a key the schedules start nothing.
 
-    Finalizing collects money and is left to people.
+    Comparing is on by itself: it changes nothing at Stripe, and tells what differs. Finalizing collects money
+    and is left to people.
     """
-    send = dg.define_asset_job(
-        "send",
-        dg.AssetSelection.assets(SENT),
-        description="Send what was issued to Stripe, and again what did not get there.",
-    )
-    reconcile = dg.define_asset_job(
-        "reconcile",
-        dg.AssetSelection.assets(RECONCILED),
+    send_outbox, compare_with_stripe = send_op(settings), reconcile_op(settings)
+
+    @dg.job(name=SEND_JOB, description="Send what was issued to Stripe, and again what did not get there.")
+    def send() -> None:
+        send_outbox()
+
+    @dg.job(
+        name="reconcile",
         description="Compare the ledger with Stripe; payments and links come back with it.",
     )
+    def reconcile() -> None:
+        compare_with_stripe()
 
-    def schedule(name: str, job: Job, cron: str, description: str) -> dg.ScheduleDefinition:
+    def schedule(
+        name: str, job: dg.JobDefinition, cron: str, description: str, told: dict[str, Any] | None = None
+    ) -> dg.ScheduleDefinition:
         @dg.schedule(
             name=name,
             job=job,
             cron_schedule=cron,
-            default_status=dg.DefaultScheduleStatus.RUNNING,
+            default_status=_status_of_billing() if told else dg.DefaultScheduleStatus.RUNNING,
             description=description,
         )
         def tick() -> dg.RunRequest | dg.SkipReason:
             if not os.environ.get(KEY_VARIABLE, "").strip():
                 return dg.SkipReason(f"{KEY_VARIABLE} is not set.")
-            return dg.RunRequest()
+            return dg.RunRequest(run_config=told)
 
         return tick
 
+    sends = {"ops": {send_outbox.name: {"config": {"confirm": True}}}}
     return [send, reconcile], [
-        schedule("send_daily", send, "10 0 * * *", "Sends at midnight what was issued."),
-        schedule("send_again", send, "10 6,12,18 * * *", "Every six hours: what did not get there."),
+        schedule("send_daily", send, "10 0 * * *", "Sends at midnight what was issued.", sends),
+        schedule("send_again", send, "10 6,12,18 * * *", "Every six hours: what did not get there.", sends),
         schedule("reconcile_daily", reconcile, "50 4 * * *", "Compares ledger and Stripe."),
     ]
+
+
+def _status_of_billing() -> dg.DefaultScheduleStatus:
+    """Of schedules that issue or send documents; what a person switched on or off stays so."""
+    return dg.DefaultScheduleStatus.RUNNING if starts_every_schedule() else dg.DefaultScheduleStatus.STOPPED
 
 
 def reason(step_failures: Sequence[dg.DagsterEvent]) -> str | None:

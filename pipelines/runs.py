@@ -11,6 +11,11 @@ from pipelines.home import Home
 from pipelines.reports import report
 from pipelines.session import Session
 
+MAIN_JOB, CLOSE_JOB, SEND_JOB = "run", "close", "send"
+STARTED_BY = "meterhouse/started_by"
+COMMAND_LINE = "command line"
+"""Value of STARTED_BY on runs whose failure the command line tells by itself."""
+
 _INSTANCE = """\
 telemetry:
   enabled: false
@@ -52,7 +57,7 @@ def run_main_job(session: Session) -> None:
         from dagster._core.instance.ref import InstanceRef
 
         from pipelines.definitions import build_definitions
-        from pipelines.jobs import COMMAND_LINE, MAIN_JOB, STARTED_BY, reason
+        from pipelines.jobs import reason
 
         definitions = build_definitions(session=session)
         job = definitions.resolve_job_def(MAIN_JOB)

@@ -13,6 +13,7 @@ from pipelines.home import Home
 HOME_VARIABLE = "METERHOUSE_HOME"
 DEFAULT_HOME = Path("data/home")
 GRACE_VARIABLE = "METERHOUSE_CLOSE_GRACE_DAYS"
+SCHEDULES_VARIABLE = "METERHOUSE_SCHEDULES"
 _GRACE_DAYS = 3
 _MOST_GRACE_DAYS = 27
 _INSTANT_EXAMPLE = "write a date, a time and an offset, e.g. 2026-03-31T23:59:59Z"
@@ -64,6 +65,30 @@ def close_grace_days(environment: Mapping[str, str] = os.environ) -> int:
             remedy=f"write e.g. {_GRACE_DAYS}, or leave it unset for that",
         )
     return int(text)
+
+
+def starts_every_schedule(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether closing and sending go by themselves too, where nobody switched them on in the interface.
+
+    :raises ConfigurationError: neither unset nor ``all``.
+    """
+    text = environment.get(SCHEDULES_VARIABLE, "").strip()
+    if text not in {"", "all"}:
+        raise ConfigurationError(
+            f"{text!r} names no schedules",
+            where=SCHEDULES_VARIABLE,
+            remedy="write all, or leave it unset: then closing and sending start by hand until switched on",
+        )
+    return text == "all"
+
+
+def need_schedule_settings(environment: Mapping[str, str] = os.environ) -> None:
+    """Make sure of what the environment says about schedules, before anything is done.
+
+    :raises ConfigurationError: one of these settings is none.
+    """
+    close_grace_days(environment)
+    starts_every_schedule(environment)
 
 
 def parse_instant(text: str, option: str = "--as-of") -> datetime:

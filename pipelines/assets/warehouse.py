@@ -15,6 +15,7 @@ from dagster_dbt.asset_utils import build_dbt_specs
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 
 from pipelines import build, dbt
+from pipelines.assets.books import unrecorded_closings
 from pipelines.assets.lake import failing
 from pipelines.assets.serving import PUBLISHED, publish_session
 from pipelines.errors import MeterhouseError
@@ -104,7 +105,7 @@ def warehouse_asset(manifest: dbt.Manifest, partitions: Partitions) -> dg.Assets
 def _build(context: dg.AssetExecutionContext, session: Session, manifest: dbt.Manifest) -> dbt.BuildResult:
     home = session.settings.home
     settings = session.dbt_settings(_rebuild(context, manifest))
-    _export_ledger(session)
+    _export_ledger(context, session)
     commit_documents(ensure_lake(home))
     # Tables that other models made may not fit these; everything in them can be computed again.
     from_nothing = session.starts_over or build.built_with(home) != settings.code_version
@@ -119,8 +120,11 @@ def _build(context: dg.AssetExecutionContext, session: Session, manifest: dbt.Ma
     return result
 
 
-def _export_ledger(session: Session) -> None:
-    """What the ledger says now, for dbt; the last export serves where the ledger is out of reach."""
+def _export_ledger(context: dg.AssetExecutionContext, session: Session) -> None:
+    """What the ledger says now, for dbt; the last export serves where the ledger is out of reach.
+
+    Closings that could not be recorded when they were made are, now.
+    """
     from pipelines.ledger import LedgerError, open_ledger
     from pipelines.ledger.lake_heads import need_recorded_head
 
@@ -132,6 +136,8 @@ def _export_ledger(session: Session) -> None:
                 session.warnings.append(f"{file} was not what the ledger says; it is written again")
                 file.unlink()
             ledger.export()
+            for event in unrecorded_closings(context.instance, ledger):
+                context.log_event(event)
     except LedgerError as error:
         session.warnings.append(f"the ledger is out of reach, its last export is used: {error}")
 

@@ -62,13 +62,20 @@ def utc_now() -> datetime:
 class SendReport:
     """What became of the operations of one run.
 
+    :param sender: the name under which the ledger has what it sent.
     :param counts: operations sent or adopted now, by what was done; ``elsewhere``: held by another sender.
     :param troubles: what failed, is not known, or waits for a person: subject and reason.
     """
 
+    sender: str
     account: str | None = None
     counts: Counter[str] = field(default_factory=Counter)
     troubles: list[tuple[State, str, str]] = field(default_factory=list)
+
+    @property
+    def has_sent(self) -> bool:
+        """Whether Stripe has anything now that this ledger did not know there."""
+        return bool(self.counts["sent"] or self.counts["adopted"])
 
     @property
     def has_failed(self) -> bool:
@@ -86,8 +93,8 @@ class Sender:
         self, ledger: Ledger, api: StripeApi, customers: Mapping[str, str | None], clock: Clock = utc_now
     ) -> None:
         self.ledger, self.api, self.customers, self.clock = ledger, api, customers, clock
-        self.report = SendReport()
-        self._claims = Claims(ledger, uuid.uuid4().hex, timedelta(seconds=api.pace.lease_seconds))
+        self.report = SendReport(uuid.uuid4().hex)
+        self._claims = Claims(ledger, self.report.sender, timedelta(seconds=api.pace.lease_seconds))
         self._lock = threading.Lock()
         self._stopped = threading.Event()
 

@@ -17,6 +17,7 @@ import dagster as dg
 import duckdb
 import pytest
 from moving_home import home_with_three_months, meterhouse, published_rows, without_checks
+from servers import Receiver
 
 from pipelines.build import building_file
 from pipelines.home import Home
@@ -27,6 +28,8 @@ from pipelines.settings import GRACE_VARIABLE, Settings
 with warnings.catch_warnings():
     # A package that dagster-dbt imports announces its own end.
     warnings.simplefilter("ignore")
+    from pipelines.assets.books import ISSUED
+    from pipelines.assets.serving import PUBLISHED
     from pipelines.definitions import build_definitions
     from pipelines.jobs import reason
 
@@ -57,7 +60,7 @@ def tick(definitions: dg.Definitions, instance: dg.DagsterInstance, when: dateti
     repository = definitions.get_repository_def()
     context = dg.build_schedule_context(instance, when, repository_def=repository)
     [request] = definitions.resolve_schedule_def("close_month").evaluate_tick(context).run_requests
-    told = request.run_config["ops"]["ledger__issued_documents"]["config"]
+    told = request.run_config["ops"]["close_books"]["config"]
     assert told["by"] == "schedule close_month"
     return told["through"]
 
@@ -95,19 +98,32 @@ def test_a_tick_that_comes_late_closes_the_month_that_it_was_for(built):
 class Attempt:
     """One run of the job."""
 
-    def __init__(self, settings: Settings, instance: dg.DagsterInstance, **told: str) -> None:
+    def __init__(self, settings: Settings, instance: dg.DagsterInstance, through: str, **told: str) -> None:
         job = build_definitions(settings).resolve_job_def("close")
-        config = {"ops": {"ledger__issued_documents": {"config": told}}} if told else None
-        result = job.execute_in_process(instance=instance, raise_on_error=False, run_config=config)
-        self.is_success = result.success
-        self.reason = reason([event for event in result.all_events if event.is_step_failure])
-        issued = result.asset_materializations_for_node("ledger__issued_documents") if result.success else []
-        self.metadata = {
-            name: value.value
-            for event in issued
-            if event.asset_key == dg.AssetKey(["ledger", "issued_documents"])
-            for name, value in event.metadata.items()
-        }
+        config = {"ops": {"close_books": {"config": {"through": through, **told}}}}
+        self.result = job.execute_in_process(instance=instance, raise_on_error=False, run_config=config)
+        self.is_success = self.result.success
+        self.reason = reason([event for event in self.result.all_events if event.is_step_failure])
+        self.shown = [
+            event.materialization
+            for event in self.result.all_events
+            if event.is_step_materialization and event.asset_key == ISSUED
+        ]
+
+
+def figures(materialization: dg.AssetMaterialization) -> dict:
+    return {name: value.value for name, value in materialization.metadata.items()}
+
+
+def tell_of_failure(
+    settings: Settings, instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult
+) -> None:
+    """What the daemon does once a run has failed."""
+    [failed] = [event for event in result.all_events if event.is_failure and event.step_key is None]
+    run = instance.get_run_by_id(result.run_id)
+    context = dg.build_run_status_sensor_context("failed_runs", failed, instance, run, {})
+    sensor = build_definitions(settings).get_repository_def().get_sensor_def("failed_runs")
+    sensor(context.for_run_failure())
 
 
 @pytest.fixture(scope="module")
@@ -122,18 +138,23 @@ def ran(built: Home, tmp_path_factory: pytest.TempPathFactory) -> dict:
     ):
         for name in ("METERHOUSE_LEDGER_URL", "METERHOUSE_ALERT_URL", GRACE_VARIABLE):
             patch.delenv(name, raising=False)
-        found = {"home": home, "early": Attempt(settings, instance, through="2026-04-04")}
+        found = {"home": home, "early": Attempt(settings, instance, "2026-04-04"), "heard": []}
+        with Receiver() as receiver:
+            patch.setenv("METERHOUSE_ALERT_URL", receiver.url)
+            tell_of_failure(settings, instance, found["early"].result)
+            found["heard"] = [request.json["message"] for request in receiver.requests]
+        patch.delenv("METERHOUSE_ALERT_URL")
         waiting = home.inbox / "late.jsonl"
         waiting.write_text("{}\n")
-        found["unread"] = Attempt(settings, instance)
+        found["unread"] = Attempt(settings, instance, "2026-03")
         waiting.unlink()
-        found["no date"] = Attempt(settings, instance, through="March")
-        found["no name"] = Attempt(settings, instance, by="  ")
+        found["no date"] = Attempt(settings, instance, "March")
+        found["no name"] = Attempt(settings, instance, "2026-03", by="  ")
         found["before"] = documents(home)
-        found["first"] = Attempt(settings, instance, by="schedule close_month")
+        found["first"] = Attempt(settings, instance, "2026-03", by="schedule close_month")
         found["published"] = published_rows(home)
         found["seen"] = instance.get_latest_materialization_event(dg.AssetKey(["serving", "meterhouse"]))
-        found["again"] = Attempt(settings, instance)
+        found["again"] = Attempt(settings, instance, "2026-03-31")
         return found
 
 
@@ -142,7 +163,7 @@ def ran(built: Home, tmp_path_factory: pytest.TempPathFactory) -> dict:
     [
         ("early", "2026-04-04 is not over"),
         ("unread", "late.jsonl"),
-        ("no date", "'March' is not a date"),
+        ("no date", "'March' is neither a month nor a day"),
         ("no name", "'  ' is not a name"),
     ],
 )
@@ -153,12 +174,26 @@ def test_what_cannot_be_closed_is_a_failed_run_with_the_reason(ran, attempt, say
     assert ran["before"] == []
 
 
-def test_the_job_issues_what_the_command_issues(ran, built, tmp_path):
+def test_a_refused_closing_is_told(ran):
+    [message] = ran["heard"]
+    assert "2026-04-04 is not over" in message
+
+
+def test_without_a_day_nothing_is_closed(built):
+    job = build_definitions(Settings(built, CLOCK)).resolve_job_def("close")
+    with pytest.raises(dg.DagsterInvalidConfigError, match="through"):
+        job.execute_in_process()
+    assert documents(built) == []
+
+
+def test_the_job_issues_and_shows_what_the_command_issues_and_shows(ran, built, tmp_path):
+    """Documents and amounts, worked out of the published file, in the history of either."""
     home = copy_of(built, tmp_path)
     with without_checks():
         command = ("close", "2026-03", "--by", "Ada Lovelace", "--as-of", CLOCK.isoformat())
         code, said, complaints = meterhouse(home, *command)
     assert code == 0, complaints
+    assert "Warning" not in complaints
     [(invoices, notes)] = documents(home)
     assert len(invoices) > 5
     assert f"by Ada Lovelace: invoices {invoices[0]} to {invoices[-1]}" in said
@@ -167,13 +202,32 @@ def test_the_job_issues_what_the_command_issues(ran, built, tmp_path):
     assert "Ada Lovelace" in by_command
     assert [("schedule close_month" if cell == "Ada Lovelace" else cell) for cell in by_command] == [*by_job]
     assert published == {name: rows for name, rows in ran["published"].items() if name != "closings"}
-    first = ran["first"]
-    assert first.is_success
-    assert first.metadata["through"] == "2026-03-31"
-    assert first.metadata["closing"] == 1
-    assert first.metadata["closed_by"] == "schedule close_month"
-    assert (first.metadata["invoices"], first.metadata["credit_notes"]) == (len(invoices), len(notes))
-    assert any(name.startswith("total ") for name in first.metadata)
+    with duckdb.connect(str(home.published_file), read_only=True) as published:
+        sums = published.execute(
+            "select currency, sum(total_minor) from invoices where status = 'issued' group by all"
+        ).fetchall()
+    [by_job] = ran["first"].shown
+    with dg.DagsterInstance.from_config(str(home.root / ".dagster")) as instance:
+        by_command = instance.get_latest_materialization_event(ISSUED)
+        published_event = instance.get_latest_materialization_event(PUBLISHED)
+    for by, materialization in (
+        ("schedule close_month", by_job),
+        ("Ada Lovelace", by_command.asset_materialization),
+    ):
+        shown = figures(materialization)
+        assert shown.pop("closed_at") == CLOCK.timestamp()
+        assert shown == {
+            "closing": 1,
+            "through": "2026-03-31",
+            "invoices": len(invoices),
+            "credit_notes": len(notes),
+            "closed_by": by,
+            "documents": [*invoices, *notes],
+            **{f"invoice {currency}": str(Decimal(total).scaleb(-2)) for currency, total in sums},
+        }
+    rows = published_event.asset_materialization.metadata["rows invoices"].value
+    assert rows == len(ran["published"]["invoices"])
+    assert by_command.run_id == ""
 
 
 def test_the_interface_shows_that_it_was_published(ran):
@@ -183,7 +237,7 @@ def test_the_interface_shows_that_it_was_published(ran):
 
 def test_running_it_again_changes_nothing(ran):
     assert ran["again"].is_success
-    assert ran["again"].metadata["closing"] == "nothing to issue"
+    assert ran["again"].shown == []
     assert len(documents(ran["home"])) == 1
     assert published_rows(ran["home"]) == ran["published"]
 
@@ -225,7 +279,9 @@ def seen(built: Home, tmp_path_factory: pytest.TempPathFactory) -> Seen:
         say("other", *close, "--expect", "0" * 64)
         say("unexpected", *close, "--dry-run", "--expect", "0" * 64)
         with dg.DagsterInstance.ephemeral() as instance:
-            job = Attempt(Settings(home, CLOCK), instance, expect="0" * 64, corrections_from="2.50")
+            job = Attempt(
+                Settings(home, CLOCK), instance, "2026-03", expect="0" * 64, corrections_from="2.50"
+            )
             found.said["job"] = (int(not job.is_success), "", job.reason or "")
         say("expected", *close, "--expect", found.hash, "--corrections-from", "0.50")
         say("again", *close, "--expect", found.hash)

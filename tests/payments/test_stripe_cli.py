@@ -3,6 +3,7 @@
 import shutil
 import time
 
+import dagster as dg
 import payment_fixtures
 import pytest
 from fake_stripe import KEY
@@ -117,7 +118,7 @@ def run(home: Home, fake, *arguments: str, **environment: str) -> Ended:
 
 
 def test_a_month_end(product_home, fake):
-    """Shown without a key, sent, finalized as far as the gate allows, compared."""
+    """Shown without a key, sent, finalized as far as the gate allows, compared; the interface shows it."""
     with_key = {"STRIPE_API_KEY": KEY}
     shown = run(product_home, fake, "send")
     assert shown.returncode == 0
@@ -140,6 +141,23 @@ def test_a_month_end(product_home, fake):
     assert differs.returncode == 1
     assert "missing" in differs.stdout
     assert KEY not in "".join(one.stdout + one.stderr for one in (sent, held, agreed, differs))
+    assert "Warning" not in sent.stderr + agreed.stderr
+    history = {name: figures_of(product_home, "stripe", name) for name in ("sent", "reconciled")}
+    assert [one["item USD"] for one in history["sent"]] == ["12.50"]
+    assert history["sent"][0]["documents"] == ["INV-000001"]
+    assert history["sent"][0]["waiting_for_review"] == 2
+    assert [one["differences"] > 0 for one in history["reconciled"]] == [True, False]
+    assert KEY not in str(history)
+
+
+def figures_of(home: Home, *key: str) -> list[dict]:
+    """What the history shows of an asset, the newest first."""
+    with dg.DagsterInstance.from_config(str(home.root / ".dagster")) as instance:
+        records = instance.fetch_materializations(dg.AssetKey(key), limit=10).records
+    return [
+        {name: value.value for name, value in record.asset_materialization.metadata.items()}
+        for record in records
+    ]
 
 
 @pytest.mark.parametrize("command", ["send", "finalize", "reconcile"])

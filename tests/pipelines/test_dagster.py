@@ -33,7 +33,8 @@ def settings(finished_home: Path) -> Settings:
 
 
 @pytest.fixture
-def definitions(settings: Settings) -> dg.Definitions:
+def definitions(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> dg.Definitions:
+    monkeypatch.delenv("METERHOUSE_SCHEDULES", raising=False)
     return build_definitions(settings)
 
 
@@ -111,13 +112,34 @@ def test_schedules_ask_for_the_main_job_yesterday_and_the_month_that_ended(defin
 def test_books_are_closed_monthly_after_days_of_grace(definitions, instance):
     schedule = definitions.resolve_schedule_def("close_month")
     assert (schedule.cron_schedule, schedule.job_name) == ("30 12 4 * *", "close")
-    assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+    assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
     when = datetime(2026, 1, 4, 12, 30, tzinfo=UTC)
     context = dg.build_schedule_context(instance, when, repository_def=definitions.get_repository_def())
     [request] = schedule.evaluate_tick(context).run_requests
-    config = request.run_config["ops"]["ledger__issued_documents"]["config"]
+    config = request.run_config["ops"]["close_books"]["config"]
     assert config == {"through": "2025-12-31"}
     assert dg.validate_run_config(definitions.resolve_job_def("close"), request.run_config)
+
+
+def test_closing_is_on_by_itself_only_where_everything_is(settings, monkeypatch):
+    monkeypatch.setenv("METERHOUSE_SCHEDULES", "all")
+    schedule = build_definitions(settings).resolve_schedule_def("close_month")
+    assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+
+
+def test_who_asks_for_everything_neither_closes_nor_sends(definitions):
+    """Issued and sent are shown in the lineage, each with what it comes from, and no job of assets has them."""
+    graph = definitions.resolve_asset_graph()
+    money = [key("ledger/issued_documents"), key("stripe/sent"), key("stripe/reconciled")]
+    assert not {*money} & graph.executable_asset_keys
+    assert {key("invoices"), key("invoice_lines")} == graph.get(money[0]).parent_keys
+    assert graph.get(money[1]).parent_keys == {money[0]}
+    for name in ("run", "rebuild_day", "rebuild_month", "__ASSET_JOB"):
+        layer = definitions.resolve_job_def(name).asset_layer
+        assert not {*money} & set(layer.selected_asset_keys), name
+    for name, op in (("close", "close_books"), ("send", "send_outbox")):
+        with pytest.raises(dg.DagsterInvalidConfigError, match=op):
+            dg.validate_run_config(definitions.resolve_job_def(name), {})
 
 
 def test_the_sensor_starts_one_run_per_set_of_new_files(definitions, settings, instance):
