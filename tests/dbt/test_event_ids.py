@@ -32,6 +32,7 @@ CATALOG: dict[str, list[dict[str, Any]]] = {
         {"meter_id": "spare", "field": "input_tokens"},
         {"meter_id": "watched", "field": "output_tokens", "billable": False},
         {"meter_id": "seen", "aggregation": "count", "billable": False},
+        {"meter_id": "reports"},
     ],
     "meter_event_types": [
         {"meter_id": "calls", "event_type": "call"},
@@ -49,11 +50,15 @@ CATALOG: dict[str, list[dict[str, Any]]] = {
                 "transfer": ["traffic", "disk"],
                 "spare": ["spare"],
                 "watch": ["watched"],
+                "export": ["reports"],
             }.items()
             for meter in meters
         ),
     ],
-    "meter_filters": [{"meter_id": "openai", "field": "provider", "value": "openai"}],
+    "meter_filters": [
+        {"meter_id": "openai", "field": "provider", "value": "openai"},
+        {"meter_id": "reports", "field": "resource", "value": "report_pdf"},
+    ],
     "plans": [{"plan_id": "plan"}],
     "charges": [
         {"plan_id": "plan", "meter_id": meter}
@@ -122,8 +127,15 @@ LACKING = {
     ("spare", "2024-04-03"): ("no_quantity", {"output_tokens": "1"}),
     ("spare", "2024-04-04"): ("not_in_plan", {"input_tokens": "1"}),
     ("watch", "2024-04-03"): ("metered_only", {}),
+    ("export", "2024-04-03"): ("not_in_plan", {"resource": "report_pdf"}),
+    ("export", "2024-04-04"): ("no_meter", {"resource": "data_csv"}),
 }
 EVENTS += [event("mute", kind, f"{day}T12:00:00Z", **fields) for (kind, day), (_, fields) in LACKING.items()]
+# Of a type that the filter of `reports` is not about.
+EVENTS += [
+    event("mute", "call", "2024-04-08T12:00:00Z", resource=resource)
+    for resource in ("report_pdf", "data_csv")
+]
 CORRECTIONS = [
     event("acme", "login", "2024-04-07T12:00:00Z", event_id="moving", revision=1),
     event("acme", "call", "2024-04-06T12:00:00Z", event_id="going", revision=2, is_void=True),
@@ -202,6 +214,19 @@ def test_every_reason_and_both_sides_of_its_edge(home: RatingHome, whole: Checks
         *(("mute", kind, day, reason, "1") for (kind, day), (reason, _) in LACKING.items() if reason),
     }
     assert not whole.failing("select 1")
+
+
+def test_a_filter_tells_events_of_its_own_types_apart_and_no_others(home: RatingHome, whole: Checks) -> None:
+    home.build(command="test", select="int_daily_activity,test_name:unique_grain")
+    found = home.query(
+        "select event_type, meter_ids, measured_meter_ids, event_count from int_daily_activity"
+        " where customer_id = 'mute' and event_type in ('call', 'export') order by all"
+    )
+    assert [tuple(row.values()) for row in found] == [
+        ("call", ["calls", "logins"], ["calls", "logins"], 2),
+        ("export", [], [], 1),
+        ("export", ["reports"], ["reports"], 1),
+    ]
 
 
 def test_what_counts_as_nothing_is_a_warning(home: RatingHome, whole: Checks) -> None:
