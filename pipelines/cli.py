@@ -6,7 +6,6 @@ command that needs it.
 
 import logging
 import os
-import subprocess
 import sys
 from datetime import date
 from pathlib import Path
@@ -922,17 +921,20 @@ def webhooks(
 @app.command(epilog="Example: `meterhouse ui --port 3001`, then open http://127.0.0.1:3001")
 def ui(
     port: Annotated[
-        int, typer.Option("--port", min=1, max=65535, help="Where the web interface listens.")
-    ] = 3000,
+        str, typer.Option("--port", metavar="PORT", help="Where the web interface listens.")
+    ] = "3000",
+    host: Annotated[
+        str, typer.Option("--host", help="Which address; anything but loopback is reachable from outside.")
+    ] = "127.0.0.1",
     home: HomeOption = None,
     as_of: AsOfOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Dagster's web interface on this home, with its schedules and the watch for new files running."""
-    import signal
-    import socket
+    """Dagster's web interface on this home, with its schedules and the watch for new files running.
 
-    from pipelines.runs import instance_dir
+    Closing and sending start by hand until they are switched on there, or with METERHOUSE_SCHEDULES=all.
+    """
+    from pipelines.interface import parse_port, serve_interface
 
     settings = _settings(home, as_of)
     _need_home(settings)
@@ -940,43 +942,10 @@ def ui(
         raise ConfigurationError(
             "the interface runs by the wall clock", where="--as-of", remedy="use it with `meterhouse run`"
         )
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise ConfigurationError(
-                f"port {port} is not free: {error.strerror}",
-                where="--port",
-                remedy="choose another, e.g. --port 3001",
-            ) from None
-    typer.echo(f"Opening http://127.0.0.1:{port} in a moment; Ctrl+C ends it.")
-    environment = {
-        **os.environ,
-        "DAGSTER_HOME": str(instance_dir(settings.home)),
-        "DAGSTER_DISABLE_TELEMETRY": "yes",
-        "METERHOUSE_HOME": str(settings.home.root),
-    }
-    command = [
-        sys.executable,
-        "-m",
-        "dagster",
-        "dev",
-        "-m",
-        "pipelines.definitions",
-        "-h",
-        "127.0.0.1",
-        "-p",
-        str(port),
-    ]
-    # The child gets Ctrl+C from the terminal itself and winds down; waiting for it leaves nothing behind.
-    process = subprocess.Popen(command, env=environment)
-    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
-    while True:
-        try:
-            sys.exit(1 if process.wait() > 0 else 0)
-        except KeyboardInterrupt:
-            continue
+    code = serve_interface(settings, host, parse_port(port), typer.echo)
+    typer.echo("Interrupted: the interface and all that it started have ended.", err=True)
+    # All is ended and written; on a busy machine Python takes seconds to take Dagster's modules apart.
+    os._exit(code)
 
 
 @app.command(epilog="Example: `meterhouse docs`, then open the page it names.")
