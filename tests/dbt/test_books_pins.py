@@ -47,6 +47,9 @@ def first_catalog() -> dict[str, list[Row]]:
     catalog["plans"].append({"plan_id": "euro", "name": "Euro", "price": "10", "currency": "EUR"})
     for plan, price in (("wrong", "10"), ("right", "20"), ("older", "31"), ("dual", "31")):
         catalog["plans"].append({"plan_id": plan, "name": plan.capitalize(), "price": price})
+    catalog["plans"].append(
+        {"plan_id": "young", "name": "Young", "price": "31", "effective_from": "2024-01-05"}
+    )
     catalog["meters"].append({"meter_id": "gen", "name": "Generations"})
     catalog["meter_event_types"] += [{"meter_id": "gen", "event_type": kind} for kind in ("gen", "genx")]
     catalog["plans"].append({"plan_id": "cost", "name": "Cost", "price": "0"})
@@ -76,6 +79,7 @@ def changed_catalog() -> dict[str, list[Row]]:
         {"plan_id": "pro", "name": "Pro", "price": "99", "rank": 2, "effective_from": "2023-12-01"}
     )
     dated_back(catalog, "older", "62")
+    dated_back(catalog, "young", "62")
     dated_back(catalog, "dual", "50", currency="EUR")
     catalog["charges"].append(
         {
@@ -139,6 +143,8 @@ def closed(
     facts.subscribe("righted", "wrong")
     facts.subscribe("held", "older")
     facts.subscribe("dual", "dual")
+    for customer in ("young", "younger"):
+        facts.subscribe(customer, "young", "2024-01-10", billing_anchor_day=25)
     for number, zones in enumerate(ZONES):
         facts.subscribe(f"zones-{number}", "each")
         facts.customers[f"zones-{number}"]["timezone"] = zones[0]
@@ -172,6 +178,8 @@ def closed(
     facts.use("taker", "2024-02-20", 1, "far", revision=1)
     facts.subscriptions["righted"]["plan_id"] = "right"
     facts.subscriptions["held"]["plan_version"] = "2023-12-01"
+    facts.subscriptions["young"]["started_on"] = "2024-01-01"
+    facts.subscriptions["younger"]["started_on"] = "2024-01-07"
     home.as_of = "2024-03-04T12:00:00+00:00"
     facts.hand_over(home, changed_catalog())
     issued.append(home.documents_of(home.close("2024-02-29")))
@@ -385,6 +393,15 @@ def test_a_version_that_the_accounts_name_later_counts_as_known_now(closed):
         ("price", "2024-02-01", 6200),
     ]
     assert [row for row in february["credits"] + march["credits"] if row["customer_id"] == "held"] == []
+
+
+def test_a_first_day_before_the_version_issued_goes_by_the_one_in_force_then(closed):
+    """15 of 31 days of 31.00 were billed. From 1 January it is 24 days of 62.00, from 7 January 18 days of 31.00."""
+    _, (january, february, *_), _ = closed
+    assert lines(january, "young") == lines(january, "younger") == [("price", "2023-12-25", 1500)]
+    assert ("adjustment", "2023-12-25", 3300) in lines(february, "young")
+    assert ("adjustment", "2023-12-25", 300) in lines(february, "younger")
+    assert [row for row in february["credits"] if row["customer_id"].startswith("young")] == []
 
 
 def test_a_version_dated_back_in_another_currency_makes_no_second_invoice(closed):

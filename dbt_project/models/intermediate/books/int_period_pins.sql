@@ -1,7 +1,8 @@
 {{ config(materialized='view') }}
 
 {#- Which terms hold a service period: those that the latest document on it was issued with, among the documents on the
-    plan and version that the accounts name now. A version that the catalog dated back is not one that the accounts name. A
+    plan and version that the accounts name now. A version that the catalog dated back is not one that the accounts name;
+    one that another first day brings is, where the one issued was not in force by then, or in another currency. A
     subscription that is gone, that has another customer, plan or version, or that does not serve the cycle, is held to
     nothing: account rows known later apply. -#}
 
@@ -45,6 +46,12 @@ closings as (
 
 ),
 
+issued_invoices as (
+
+    select * from {{ ref('stg_ledger__issued_invoices') }}
+
+),
+
 pinned_subscriptions as (
 
     select * from
@@ -84,13 +91,22 @@ candidates as (
             and issued_periods.period_end = period_terms.period_end
     inner join subscriptions on issued_periods.subscription_id = subscriptions.subscription_id
     inner join closings on issued_periods.closing_number = closings.closing_number
+    inner join issued_invoices on issued_periods.invoice_id = issued_invoices.invoice_id
     left join pinned_subscriptions
         on
             issued_periods.subscription_id = pinned_subscriptions.subscription_id
             and closings.accounts_version = pinned_subscriptions.accounts_version
     where
         issued_periods.plan_version = period_terms.plan_version
-        or (subscriptions.plan_version is null and pinned_subscriptions.plan_version is null)
+        or (
+            subscriptions.plan_version is null
+            and pinned_subscriptions.plan_version is null
+            and issued_periods.plan_version <= period_terms.service_start
+            and (
+                issued_invoices.currency = period_terms.currency
+                or issued_periods.service_start = period_terms.service_start
+            )
+        )
 
 ),
 
