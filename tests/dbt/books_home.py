@@ -32,10 +32,12 @@ class BooksHome(RatingHome):
     def plan(self, through: str, corrections_from: str = "0") -> ClosingPlan:
         """What a closing would issue."""
         home, last_day, least = Home(self.root), date.fromisoformat(through), Decimal(corrections_from)
+        prices = self.versions.get("prices", "")
         told = Scope(close_through=last_day, corrections_from=least).variables()
+        told["METERHOUSE_PRICES_VERSION"] = prices
         self.build(select=_BUILT, environment=told)
         as_of = datetime.fromisoformat(self.as_of)
-        versions = (self.versions["catalog"], self.versions["accounts"], "")
+        versions = (self.versions["catalog"], self.versions["accounts"], prices)
         pinned = rate_pinned_periods(home, Knowledge(as_of, *versions), self.warehouse_file)
         if pinned:
             self.builds -= 1
