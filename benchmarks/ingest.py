@@ -105,10 +105,11 @@ def ingest(source: Path, target: Path) -> None:
 
     from pipelines.home import Home
     from pipelines.ingest import ingest_inbox
+    from pipelines.settings import QuietTime
 
     home = Home(target).ensure()
-    (home.inbox / source.name).symlink_to(source)
-    (batch,) = ingest_inbox(home, None, datetime(2026, 1, 1, tzinfo=UTC)).batches
+    (home.inbox / source.name).hardlink_to(source)
+    (batch,) = ingest_inbox(home, None, datetime(2026, 1, 1, tzinfo=UTC), quiet=QuietTime(0, 0)).batches
     assert batch.rows_read == batch.accepted_count + batch.duplicate_count + batch.rejected_count
     assert batch.duplicate_count > 0
 

@@ -26,6 +26,7 @@ from pipelines.costs import current_version, refresh_prices, resolve_new_names
 from pipelines.home import Home
 from pipelines.ingest import ingest_inbox
 from pipelines.serving.publish import Publication, publish
+from pipelines.settings import QuietTime
 
 UNTIL = date(2026, 1, 1)
 CUSTOMERS = 500
@@ -137,7 +138,7 @@ def one_more_day(history_days: int, daily: int, day: int, rounds: int = 3) -> Da
                 events=day, days=1, customers=CUSTOMERS, seed=100 + number, until=until,
             )  # fmt: skip
             start = time.perf_counter()
-            ingest_inbox(home, None, as_of)
+            ingest_inbox(home, None, as_of, quiet=QuietTime(0, 0))
             ingests.append(time.perf_counter() - start)
             builds.append(build_once(home, as_of))
             start = time.perf_counter()

@@ -25,6 +25,7 @@ from pipelines.catalog import copy_product, list_products, load_configuration, s
 from pipelines.costs import current_version
 from pipelines.home import Home
 from pipelines.ingest import ingest_inbox
+from pipelines.settings import QuietTime
 from pipelines.simulate import simulate_usage
 
 MONTH = date(2026, 9, 1)
@@ -87,7 +88,7 @@ def _day_of(file: Path) -> date:
 def _build(home: Home, as_of: datetime) -> None:
     configuration = load_configuration(home)
     save_versions(home, configuration)
-    ingest_inbox(home, configuration.sources, as_of)
+    ingest_inbox(home, configuration.sources, as_of, quiet=QuietTime(0, 0))
     settings = dbt.BuildSettings(
         as_of=as_of,
         build_id=uuid.uuid4().hex,

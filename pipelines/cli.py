@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pipelines.progress import Steps
     from pipelines.settings import Settings
 
+_MOST_LISTED = 100
+
 app = typer.Typer(
     name="meterhouse",
     help="Turns raw usage events into invoices that finance can prove.\n\n"
@@ -268,7 +270,7 @@ def check(
     from pipelines.books.issued_plans import need_issued_plans
     from pipelines.catalog import load_configuration
     from pipelines.checks import stale_sources, unbalanced_batches
-    from pipelines.ingest import pending_files
+    from pipelines.ingest import by_reason, pending
     from pipelines.maintenance.lake_check import check_lake, set_strangers_aside
     from pipelines.progress import Terminal
 
@@ -291,11 +293,20 @@ def check(
         f"Catalog and accounts are valid: {len(catalog.meters)} meters, {len(catalog.plans)} plan versions,"
         f" {len(accounts.customers)} customers, {len(accounts.subscriptions)} subscriptions."
     )
-    waiting = pending_files(settings.home, configuration.sources)
-    typer.echo(f"Inbox: {len(waiting)} new files to read." if waiting else "Inbox: nothing new.")
+    found = pending(settings.home, configuration.sources, settings.quiet)
+    waiting = found.files
+    files = "1 new file" if len(waiting) == 1 else f"{len(waiting):,} new files"
+    typer.echo(f"Inbox: {files} to read." if waiting else "Inbox: nothing new.")
     for file in waiting:
         source = configuration.sources.source_for(file.name) if configuration.sources else None
-        typer.echo(f"  {file.name}: {f'source {source.name}' if source else 'no source fits; plain events'}")
+        typer.echo(
+            f"  {file.name}: {f'source {source.name}' if source else 'no source fits; plain events'}"
+            + (f"; not yet: {file.waits}" if file.waits else "")
+        )
+    if found.left:
+        typer.echo(f"Left alone in the inbox: {len(found.left):,}.")
+        for line in by_reason(((left.name, left.reason) for left in found.left), _MOST_LISTED):
+            typer.echo(f"  {line}")
     for stale in stale_sources(settings.home, configuration.sources, settings.now()):
         typer.echo(f"Warning: {stale}")
     if faults := unbalanced_batches(settings.home):
@@ -306,11 +317,11 @@ def check(
         )
     typer.echo("Lake: every row read is accepted, duplicate or rejected.")
     with Terminal() as steps, steps.step("Verifying the lake") as step:
-        found = check_lake(settings.home, step.update)
-    for name in found.strangers:
+        lake = check_lake(settings.home, step.update)
+    for name in lake.strangers:
         typer.echo(f"Warning: lake/{name}: no commit names it; it is never read. --set-aside moves it away")
-    found.need_whole()
-    typer.echo(f"Lake: {found.file_count:,} files are as they were committed.")
+    lake.need_whole()
+    typer.echo(f"Lake: {lake.file_count:,} files are as they were committed.")
 
 
 @app.command(
@@ -337,7 +348,12 @@ def reread(
         session = Session(settings, steps)
         with steps.step("Reading files again") as step:
             done = reread_files(
-                settings.home, paths, session.configuration.sources, session.as_of, step.update
+                settings.home,
+                paths,
+                session.configuration.sources,
+                session.as_of,
+                step.update,
+                quiet=settings.quiet,
             )
     for batch in done:
         typer.echo(

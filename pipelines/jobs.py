@@ -25,7 +25,7 @@ from pipelines.payments.settings import KEY_VARIABLE
 from pipelines.reports import report
 from pipelines.runs import CLOSE_JOB, COMMAND_LINE, MAIN_JOB, SEND_JOB, STARTED_BY
 from pipelines.serving.measure import Grain
-from pipelines.settings import GRACE_VARIABLE, Settings, close_grace_days, starts_every_schedule
+from pipelines.settings import GRACE_VARIABLE, QuietTime, Settings, close_grace_days, starts_every_schedule
 
 SENSOR_SECONDS = 30
 
@@ -135,7 +135,7 @@ def automation_for(settings: Settings, manifest: dbt.Manifest) -> Automation:
         description="Starts a run when files arrive in the inbox.",
     )
     def new_usage_files(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        waiting = waiting_files(home)
+        waiting = waiting_files(home, settings.quiet)
         if not waiting:
             return dg.SkipReason("The inbox holds nothing new.")
         queued = context.instance.get_runs_count(
@@ -236,8 +236,11 @@ def reason(step_failures: Sequence[dg.DagsterEvent]) -> str | None:
     return None
 
 
-def waiting_files(home: Home) -> list[str]:
-    """Files of the inbox that no run has read, each with size and time of change."""
+def waiting_files(home: Home, quiet: QuietTime | None = None) -> list[str]:
+    """Files of the inbox that a run would read and none has, each with its content's hash.
+
+    Those that are still being written come later: a run that leaves them alone would use up their turn.
+    """
     from pipelines.catalog import load_configuration
     from pipelines.ingest import pending_files
 
@@ -245,4 +248,5 @@ def waiting_files(home: Home) -> list[str]:
         sources = load_configuration(home).sources
     except MeterhouseError:
         sources = None  # The run that this starts tells what is wrong.
-    return sorted(f"{file.name} {file.size} {file.mtime_ns}" for file in pending_files(home, sources))
+    files = pending_files(home, sources, quiet, is_patient=False)
+    return sorted(f"{file.name} {file.batch_id}" for file in files)

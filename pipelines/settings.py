@@ -2,8 +2,9 @@
 
 import getpass
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,11 +21,28 @@ _INSTANT_EXAMPLE = "write a date, a time and an offset, e.g. 2026-03-31T23:59:59
 
 
 @dataclass(frozen=True)
+class QuietTime:
+    """How long a file of the inbox must have been as it is before it is read, by the machine's clock.
+
+    :param seconds: any file.
+    :param unended_seconds: a CSV whose last line has no end.
+    :param clock: nanoseconds since 1970.
+    :param wait: seconds.
+    """
+
+    seconds: float = 2
+    unended_seconds: float = 60
+    clock: Callable[[], int] = time.time_ns
+    wait: Callable[[float], None] = time.sleep
+
+
+@dataclass(frozen=True)
 class Settings:
     """A home and a clock. ``fixed_clock`` None: the wall clock."""
 
     home: Home
     fixed_clock: datetime | None = None
+    quiet: QuietTime = field(default_factory=QuietTime)
 
     def now(self) -> datetime:
         """The clock of everything Meterhouse writes, UTC."""

@@ -15,6 +15,7 @@ from parsed import KEPT, give_parsed, parsed_home
 
 from pipelines import dbt
 from pipelines.home import Home
+from pipelines.settings import QuietTime
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -62,6 +63,16 @@ def _parsed_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dbt, "_parse", take)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _read_at_once() -> Iterator[None]:
+    """Files that tests of this process write are read at once, but where a test says how long they are quiet."""
+    with pytest.MonkeyPatch.context() as patch:
+        given = QuietTime.__init__.__defaults__
+        assert given is not None
+        patch.setattr(QuietTime.__init__, "__defaults__", (0, 0, *given[2:]))
         yield
 
 

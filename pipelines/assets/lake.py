@@ -68,7 +68,7 @@ def configuration(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeR
 )
 def usage(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
     """Read the files of the inbox that are new."""
-    from pipelines.ingest import ingest_inbox
+    from pipelines.ingest import by_reason, ingest_inbox
     from pipelines.lake.proof import need_whole
 
     session: Session = context.resources.session
@@ -83,12 +83,11 @@ def usage(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[No
             on_progress=lambda source_file, file_number, file_count, rows_read: step.update(
                 file_number - 1, file_count, f"{source_file}: {rows_read:,} rows"
             ),
+            quiet=session.settings.quiet,
         )
     read = session.ingest
-    session.warnings += [f"{name}: not a usage file by its ending; left alone" for name in read.ignored_files]
-    session.warnings += [
-        f"{name}: changed while it was read; the next run reads it" for name in read.changed_files
-    ]
+    left = [(file.name, f"{file.reason}; left alone") for file in read.left if file.is_told]
+    session.warnings += by_reason(left)
     session.warnings += [
         f"{batch.source_file}: {batch.separate_event_count} event ids name events over 35 days apart"
         for batch in read.batches
@@ -97,9 +96,19 @@ def usage(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[No
     yield dg.MaterializeResult(
         asset_key=EVENTS, metadata={"accepted": read.accepted_count, "duplicates": read.duplicate_count}
     )
-    yield dg.MaterializeResult(asset_key=REJECTS, metadata={"rejected": read.rejected_count})
+    for warning in session.warnings:
+        context.log.warning(warning)
     yield dg.MaterializeResult(
-        asset_key=BATCHES, metadata={"files": len(read.batches), "rows_read": read.rows_read}
+        asset_key=REJECTS, metadata={"rejected": read.rejected_count, **read.reject_reasons}
+    )
+    yield dg.MaterializeResult(
+        asset_key=BATCHES,
+        metadata={
+            "files": len(read.batches),
+            "unreadable": len(read.unreadable),
+            "left_alone": len(left),
+            "rows_read": read.rows_read,
+        },
     )
 
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import duckdb
 
-from models.events import SourcesDocument
 from pipelines import build, dbt
 from pipelines.books.knowledge import Knowledge
 from pipelines.books.news import tell_of_closing
@@ -133,7 +132,7 @@ def close_books(
     settings = session.dbt_settings({})
     lake = ensure_lake(home)
     commit_documents(lake)
-    _need_read_files(home, session.configuration.sources)
+    _need_read_files(session)
     _need_past(session, through)
     with open_ledger(home, environment=environment) as ledger:
         ledger.export()
@@ -365,15 +364,24 @@ def _is_current(home: Home, settings: dbt.BuildSettings, closing_count: int) -> 
     return built == (since_epoch, *versions, batches, closing_count)
 
 
-def _need_read_files(home: Home, sources: SourcesDocument | None) -> None:
-    from pipelines.ingest import pending_files
+def _need_read_files(session: Session) -> None:
+    from pipelines.ingest import by_reason, pending
 
-    if waiting := [file.name for file in pending_files(home, sources)]:
+    home = session.settings.home
+    found = pending(home, session.configuration.sources, session.settings.quiet)
+    closed = [(file.name, file.reason) for file in found.left if file.may_count]
+    if found.files or closed:
+        waiting = [*(file.name for file in found.files), *(name for name, _ in closed)]
+        why = by_reason([*((file.name, file.waits) for file in found.files if file.waits), *closed])
+        or_else = "; make readable what cannot be opened, or take it out of the inbox" if closed else ""
         raise MeterhouseError(
-            f"{_some(waiting, 'usage file')} in the inbox {'waits' if len(waiting) == 1 else 'wait'} unread",
+            f"{_some(waiting, 'usage file')} in the inbox {'waits' if len(waiting) == 1 else 'wait'} unread"
+            + "".join(f"; {reason}" for reason in why),
             where=str(home.inbox),
-            remedy="`meterhouse run` reads them; close after that. Nothing was issued",
+            remedy=f"`meterhouse run` reads them{or_else}; close after that. Nothing was issued",
         )
+    refused = [(file.name, f"{file.reason}; not read") for file in found.left if file.is_told]
+    session.warnings += by_reason(refused)
 
 
 def _need_past(session: Session, through: date) -> None:

@@ -3,10 +3,10 @@
 How files are read, values typed, duplicates found and files written does not belong here.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -19,16 +19,18 @@ from pipelines.home import Home
 from pipelines.ingest import inbox
 from pipelines.ingest.columnar import ParquetReader
 from pipelines.ingest.delimited import CsvReader
+from pipelines.ingest.deliveries import LeftFile, unopened
 from pipelines.ingest.identity import Identity, KeyCache, payload_hash, rows_marked
-from pipelines.ingest.inbox import InboxFile
+from pipelines.ingest.inbox import Inbox, InboxFile
 from pipelines.ingest.jsonl import JsonLinesReader
 from pipelines.ingest.lake import STAGED, Batch, ensure_lake
 from pipelines.ingest.mapping import Plan, plan_for
-from pipelines.ingest.reading import Block, Reader, UnreadableError
+from pipelines.ingest.reading import Block, Reader, UnopenedError, UnreadableError, blocks_of
 from pipelines.ingest.readings import Reading, is_empty, new_readings
 from pipelines.ingest.restate import restate
 from pipelines.ingest.values import type_cells
-from pipelines.lake.commits import Lake, read_lake
+from pipelines.lake.commits import Lake, content_of, read_lake
+from pipelines.settings import QuietTime
 
 Progress = Callable[..., None]
 
@@ -36,11 +38,20 @@ Progress = Callable[..., None]
 _WORKERS = 2
 _IN_FLIGHT = 3
 
+_WOULD_COUNT_TWICE = (
+    "other content was read under this path before, and ids are made from content and row (from_row):"
+    " rows that are in both would count twice. Give the records ids of their own (event_id: a column); or say"
+    " `delivery: replaces` where a file takes the place of the one before, and `meterhouse reread` it; or let"
+    " new records come in a file of another name"
+)
+
 
 @dataclass(frozen=True)
 class BatchResult:
     """What became of one file.
 
+    :param message: why it is unreadable.
+    :param reject_reasons: how many records were rejected for which reason, by reason.
     :param replaces: the batch whose place it took.
     :param taken_out_count: records of that batch that it does not say again.
     :param freed: files, with how many of their records were once refused as conflicting with one of these.
@@ -57,6 +68,7 @@ class BatchResult:
     separate_event_count: int = 0
     max_revision: int | None = None
     event_dates: tuple[tuple[date, int], ...] = ()
+    reject_reasons: tuple[tuple[str, int], ...] = ()
     replaces: str | None = None
     taken_out_count: int = 0
     freed: tuple[tuple[str, int], ...] = ()
@@ -68,14 +80,12 @@ class IngestReport:
 
     :param batches: the files read now, in order.
     :param known_files: files of the inbox whose content was read before.
-    :param ignored_files: files of the inbox with an ending that is none of a usage file.
-    :param changed_files: files that changed while they were read; they wait for the next run.
+    :param left: what of the inbox was left alone, with the reason; some of it waits for the next run.
     """
 
     batches: tuple[BatchResult, ...] = ()
     known_files: int = 0
-    ignored_files: tuple[str, ...] = ()
-    changed_files: tuple[str, ...] = field(default=())
+    left: tuple[LeftFile, ...] = ()
 
     @property
     def rows_read(self) -> int:
@@ -98,6 +108,14 @@ class IngestReport:
         return sum(batch.rejected_count for batch in self.batches)
 
     @property
+    def reject_reasons(self) -> dict[str, int]:
+        """Rejected records of all batches by reason, the most frequent first."""
+        total: Counter[str] = Counter()
+        for batch in self.batches:
+            total.update(dict(batch.reject_reasons))
+        return dict(total.most_common())
+
+    @property
     def separate_event_count(self) -> int:
         """Event ids used for events over 35 days apart."""
         return sum(batch.separate_event_count for batch in self.batches)
@@ -108,35 +126,66 @@ class IngestReport:
         return tuple(batch for batch in self.batches if batch.status == "unreadable")
 
 
-def pending_files(home: Home, sources: SourcesDocument | None) -> list[InboxFile]:
+def pending_files(
+    home: Home,
+    sources: SourcesDocument | None,
+    quiet: QuietTime | None = None,
+    *,
+    is_patient: bool = True,
+) -> list[InboxFile]:
     """Files of the inbox that are to be read, in the order in which ingest will read them.
 
     Read-only but for the cache of content hashes.
+
+    :param is_patient: those too that nothing reads yet, because they just came or their last line has no end.
     """
-    return [reading.file for reading in new_readings(read_lake(home), inbox.look(home).files, sources)]
+    return list(pending(home, sources, quiet, is_patient=is_patient).files)
+
+
+def pending(
+    home: Home,
+    sources: SourcesDocument | None,
+    quiet: QuietTime | None = None,
+    *,
+    is_patient: bool = True,
+) -> Inbox:
+    """The same, with what is left alone."""
+    seen = inbox.look(home, quiet, is_patient=is_patient)
+    files = [reading.file for reading in new_readings(read_lake(home), seen.files, sources)]
+    return Inbox(tuple(file for file in files if is_patient or file.waits is None), seen.left)
 
 
 def ingest_inbox(
-    home: Home, sources: SourcesDocument | None, as_of: datetime, on_progress: Progress | None = None
+    home: Home,
+    sources: SourcesDocument | None,
+    as_of: datetime,
+    on_progress: Progress | None = None,
+    *,
+    quiet: QuietTime | None = None,
 ) -> IngestReport:
     """Read every new file of the inbox into the lake, one committed batch each, in the order of their names.
 
     The caller holds the home's lock. An ingest that was killed at any moment is made good by the next one.
+    Files that just came are waited for, once; what cannot be read is left, and the others go on.
 
     :param sources: the mappings; None or no fitting one: files have the event's own fields.
     :param as_of: the clock, with offset; becomes ingested_at and bounds occurred_at.
     :param on_progress: called with keywords source_file, file_number, file_count, rows_read (of this file).
+    :raises MeterhouseError: the inbox itself cannot be looked into.
     """
     if as_of.tzinfo is None:
         raise ValueError("as_of needs an offset")
     clock = as_of.astimezone(UTC)
     lake = ensure_lake(home)
-    seen = inbox.look(home)
+    seen = inbox.look_when_quiet(home, set(map(content_of, lake.batches)), quiet)
     readings = new_readings(lake, seen.files, sources)
     results: list[BatchResult] = []
-    changed: list[str] = []
+    left = list(seen.left)
     cache = KeyCache()
     for number, reading in enumerate(readings, start=1):
+        if reading.file.waits is not None:
+            left.append(LeftFile(reading.file.name, reading.file.waits, may_count=True))
+            continue
 
         def report(rows_read: int, number: int = number, name: str = reading.file.name) -> None:
             if on_progress is not None:
@@ -147,9 +196,14 @@ def ingest_inbox(
         try:
             results.append(ingest_file(lake, reading, clock, cache=cache, report=report))
         except ChangedError:
-            changed.append(reading.file.name)
-    known_files = len(seen.files) - len(readings)
-    return IngestReport(tuple(results), known_files, seen.ignored, tuple(changed))
+            left.append(
+                LeftFile(
+                    reading.file.name, "changed while it was read: the next run reads it", may_count=True
+                )
+            )
+        except UnopenedError as error:
+            left.append(unopened(reading.file.name, error))
+    return IngestReport(tuple(results), len(seen.files) - len(readings), tuple(left))
 
 
 class ChangedError(Exception):
@@ -176,26 +230,27 @@ def ingest_file(
     """
     file, plan = reading.file, plan_for(reading.mapping)
     with Batch(lake, reading.batch_id, file.name) as batch:
-        if file.broken is not None:
-            return _commit_unreadable(batch, reading, as_of, file.broken)
+        if refusal := file.broken or _would_count_twice(lake, reading):
+            return _commit_unreadable(batch, reading, as_of, refusal)
         reader = reader_for(file, plan)
         try:
             with Identity(lake, batch, cache, reading.replaces) as identity:
-                blocks = _in_order(reader.blocks(), lambda block: _type_block(reader, block, plan, as_of))
-                block_rows = _stage(batch, identity, blocks, reading, report)
+                blocks = _in_order(blocks_of(reader), lambda block: _type_block(reader, block, plan, as_of))
+                block_rows, reasons = _stage(batch, identity, blocks, reading, report)
                 _require_unchanged(file)
                 verdict = identity.judge(sum(block_rows))
                 shared = identity.shared() if reading.replaces else None
         except UnreadableError as error:
             _require_unchanged(file)
-            if reading.replaces and not is_empty(lake.batches[reading.replaces]):
-                raise MeterhouseError(
-                    f"the file cannot be read again: {error}; what it gave before still counts",
-                    where=f"inbox/{file.name}",
-                    remedy="mend the file or its mapping in catalog/sources.yml",
-                ) from None
             return _commit_unreadable(batch, reading, as_of, str(error))
-        _reject_conflicts(batch, reader, block_rows, verdict.conflicts)
+        try:
+            _reject_conflicts(batch, reader, block_rows, verdict.conflicts)
+        except Exception:
+            _require_unchanged(file)  # Of other content anything may come.
+            raise
+        _require_unchanged(file)
+        if len(verdict.conflicts):
+            reasons[CONFLICTING] += len(verdict.conflicts)
         row_count = sum(block_rows)
         duplicate, conflict = (
             rows_marked(rows, row_count) for rows in (verdict.duplicates, verdict.conflicts)
@@ -218,6 +273,7 @@ def ingest_file(
             separate_event_count=verdict.separate_event_count,
             max_revision=max(revisions, default=None),
             event_dates=tuple(counts),
+            reject_reasons=tuple(sorted(reasons.items())),
         )
         _require_conservation(result)
         manifests = _manifest(reading, result, as_of)
@@ -234,7 +290,26 @@ def ingest_file(
         return result
 
 
+def _would_count_twice(lake: Lake, reading: Reading) -> str | None:
+    """Why other content under a known path is refused where ids are made from rows; None: it is not."""
+    if reading.mapping is None or not reading.mapping.ids_from_row:
+        return None
+    counted = any(
+        batch["source_file"] == reading.file.name and batch_id != reading.replaces and not is_empty(batch)
+        for batch_id, batch in lake.live.items()
+        if content_of(batch_id) != reading.file.batch_id
+    )
+    return _WOULD_COUNT_TWICE if counted else None
+
+
 def _commit_unreadable(batch: Batch, reading: Reading, as_of: datetime, message: str) -> BatchResult:
+    """:raises MeterhouseError: what it would replace gave something."""
+    if reading.replaces and not is_empty(batch.lake.batches[reading.replaces]):
+        raise MeterhouseError(
+            f"the file cannot be read again: {message}; what it gave before still counts",
+            where=f"inbox/{reading.file.name}",
+            remedy="fix the file or its mapping in catalog/sources.yml",
+        )
     result = BatchResult(reading.batch_id, reading.file.name, "unreadable", message=message)
     batch.forget()
     batch.commit(_manifest(reading, result, as_of))
@@ -242,11 +317,7 @@ def _commit_unreadable(batch: Batch, reading: Reading, as_of: datetime, message:
 
 
 def _require_unchanged(file: InboxFile) -> None:
-    try:
-        status = file.path.stat()
-    except FileNotFoundError as error:
-        raise ChangedError from error
-    if (status.st_size, status.st_mtime_ns) != (file.size, file.mtime_ns):
+    if not file.is_unchanged():
         raise ChangedError
 
 
@@ -296,9 +367,10 @@ def _stage(
     blocks: Iterator[_Typed],
     reading: Reading,
     report: Callable[[int], None],
-) -> list[int]:
-    """Take all records of a file into staging; the number of records of each block."""
+) -> tuple[list[int], Counter[str]]:
+    """Take all records of a file into staging; the number of records of each block, and rejects by reason."""
     block_rows: list[int] = []
+    reasons: Counter[str] = Counter()
     rows_read = 0
     for typed in blocks:
         first = rows_read + 1
@@ -311,10 +383,11 @@ def _stage(
             identity.add(events)
             batch.stage(events.select(STAGED))
         batch.reject(typed.rejects.with_columns(source_row=pl.col("position") + first).drop("position"))
+        reasons.update(typed.rejects["reason"].to_list())
         block_rows.append(typed.row_count)
         rows_read += typed.row_count
         report(rows_read)
-    return block_rows
+    return block_rows, reasons
 
 
 def _in_order(blocks: Iterator[Block], work: Callable[[Block], _Typed]) -> Iterator[_Typed]:
@@ -359,7 +432,7 @@ def _reject_conflicts(
     if not len(conflicts):
         return
     first = 1
-    for block, row_count in zip(reader.blocks(), block_rows, strict=True):
+    for block, row_count in zip(blocks_of(reader), block_rows, strict=True):
         rows = conflicts.filter(conflicts.is_between(first, first + row_count - 1))
         if len(rows):
             raw = reader.raw(block).texts((rows - first).to_list())

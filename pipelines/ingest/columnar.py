@@ -49,7 +49,8 @@ class ParquetReader:
     def blocks(self) -> Iterator[pl.DataFrame]:
         """Batches of rows. Raises UnreadableError."""
         try:
-            with pq.ParquetFile(self.path) as file:
+            # Arrow itself opens no name that is not UTF-8.
+            with self.path.open("rb") as content, pq.ParquetFile(content) as file:
                 names = file.schema_arrow.names
                 if len(set(names)) < len(names):
                     raise UnreadableError("two columns have the same name")
@@ -58,6 +59,8 @@ class ParquetReader:
                     if frame.height:
                         yield frame
         except (pa.ArrowException, OSError, pl.exceptions.PolarsError) as error:
+            if isinstance(error, OSError) and error.errno:
+                raise  # The system does not give it; that says nothing of the file.
             raise UnreadableError(f"not a readable Parquet file: {error}") from error
 
     def raw(self, block: pl.DataFrame) -> _RawRows:

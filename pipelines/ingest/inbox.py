@@ -1,114 +1,200 @@
-"""Finds usage files under inbox/ and tells them apart by their content. Their records do not belong here."""
+"""Finds usage files under inbox/ and tells them apart by their content. Their records do not belong here.
+
+A file is read when it has been as it is for a while, by its times or because it was seen so before: whatever
+is written to it afterwards changes its stamp.
+"""
 
 import gzip
 import hashlib
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from pipelines.errors import MeterhouseError
 from pipelines.home import Home
+from pipelines.ingest.deliveries import Delivery, LeftFile, deliveries, unopened
 from pipelines.ingest.reading import open_content
+from pipelines.settings import QuietTime
 
-TEXT_FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
 _PIECE = 8 << 20
+_SECOND = 1_000_000_000
+# A change within one tick of the file system's clock leaves the stamp as it is: a hash is remembered only of
+# what was older than any tick.
+_TICK = 2 * _SECOND
+# Clocks that are being set right may run slower than a wait.
+_MARGIN = 0.05
+
+CHANGING = "changed less than {:g} seconds ago: the next run reads it"
+UNENDED = "its last line has no end, so its writer may be at work: it is read once unchanged for {:g} seconds"
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What of a file's status changes with its content."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> "Stamp":
+        """The stamp of a status."""
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+    @property
+    def changed_ns(self) -> int:
+        """The later of its times: that of the content may have come with a copy."""
+        return max(self.mtime_ns, self.ctime_ns)
 
 
 @dataclass(frozen=True)
 class InboxFile:
     """A file that ingest can read.
 
-    :param name: path relative to inbox/, with slashes.
+    :param path: where it lies, links resolved.
+    :param name: path relative to inbox/, with slashes, as it is shown.
     :param format: jsonl, csv or parquet.
+    :param stamp: as it was before its content was hashed.
     :param batch_id: hash of the uncompressed content, or of the file's bytes if it cannot be uncompressed.
     :param broken: why it cannot be uncompressed; None if it can.
+    :param waits: why it is not read yet; None if it can be.
+    :param settles_in: seconds until it is quiet if nothing changes it; 0: it is.
     """
 
     path: Path
     name: str
     format: str
-    size: int
-    mtime_ns: int
+    stamp: Stamp
     batch_id: str
     broken: str | None = None
+    waits: str | None = None
+    settles_in: float = 0
+
+    def is_unchanged(self) -> bool:
+        """Whether it is what it was when its content was hashed."""
+        try:
+            return Stamp.of(self.path.stat()) == self.stamp
+        except OSError:
+            return False
 
 
 @dataclass(frozen=True)
 class Inbox:
-    """The files that ingest can read, by name, and the names of those whose ending it does not know."""
+    """The files of the inbox that have the name of a usage file, and what is left alone; each by name."""
 
     files: tuple[InboxFile, ...]
-    ignored: tuple[str, ...]
+    left: tuple[LeftFile, ...]
 
 
-def file_format(name: str) -> str | None:
-    """jsonl, csv or parquet; None: not a usage file."""
-    lower = name.lower()
-    if lower.endswith(".parquet"):
-        return "parquet"
-    return next(
-        (kind for ending, kind in TEXT_FORMATS.items() if lower.removesuffix(".gz").endswith(ending)), None
-    )
+def look(home: Home, quiet: QuietTime | None = None, *, is_patient: bool = True) -> Inbox:
+    """Everything in the inbox, with batch ids; only content that the cache does not know is hashed.
 
-
-def look(home: Home) -> Inbox:
-    """Everything in the inbox, with batch ids; only content that the cache does not know is hashed."""
+    :param is_patient: hash also files that are not quiet yet; else they are passed over.
+    :raises MeterhouseError: the inbox itself cannot be looked into.
+    """
+    quiet = quiet or QuietTime()
     cache = _Cache(home.cache / "inbox.json")
     files: list[InboxFile] = []
-    ignored: list[str] = []
-    for path in _walk(home.inbox):
-        name = path.relative_to(home.inbox).as_posix()
-        kind = file_format(name)
-        if kind is None:
-            ignored.append(name)
+    left: list[LeftFile] = []
+    for found in deliveries(home.inbox):
+        if isinstance(found, LeftFile):
+            left.append(found)
+            continue
+        stamp, now = Stamp.of(found.status), quiet.clock()
+        unchanged_since = cache.seen(found.key, stamp, now)
+        settles_in = max(quiet.seconds - (now - unchanged_since) / _SECOND, 0)
+        if settles_in and not is_patient:
             continue
         try:
-            status = path.stat()
-            batch_id, broken = cache.identity(path, name, status)
+            content = cache.content(found, stamp, is_kept=now - unchanged_since >= _TICK)
+            is_changed = Stamp.of(found.path.stat()) != stamp
         except FileNotFoundError:
             continue  # Taken away while we looked.
         except OSError as error:
-            raise MeterhouseError(
-                f"the file cannot be opened: {error.strerror}",
-                where=f"inbox/{name}",
-                remedy="make it readable or take it out of the inbox, then run again; nothing was read",
-            ) from error
-        files.append(InboxFile(path, name, kind, status.st_size, status.st_mtime_ns, batch_id, broken))
+            left.append(unopened(found.name, error))
+            continue
+        if is_changed:
+            cache.forget(found.key)
+            settles_in = quiet.seconds
+        is_short = (now - unchanged_since) / _SECOND < quiet.unended_seconds
+        waits = None
+        if found.format == "csv" and not content.is_ended and is_short:
+            waits = UNENDED.format(quiet.unended_seconds)
+        elif settles_in or is_changed:
+            waits = CHANGING.format(quiet.seconds)
+        files.append(
+            InboxFile(
+                found.path,
+                found.name,
+                found.format,
+                stamp,
+                content.batch_id,
+                content.broken,
+                waits,
+                settles_in,
+            )
+        )
     cache.save()
-    return Inbox(tuple(sorted(files, key=lambda file: file.name)), tuple(sorted(ignored)))
+    return Inbox(
+        tuple(sorted(files, key=lambda file: file.name)), tuple(sorted(left, key=lambda file: file.name))
+    )
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if not name.startswith("."):
-                yield Path(parent) / name
+def look_when_quiet(home: Home, known: Collection[str], quiet: QuietTime | None = None) -> Inbox:
+    """The same, after waiting once for files that nobody has read and that just came.
+
+    :param known: batch ids of content that was read before.
+    """
+    quiet = quiet or QuietTime()
+    seen = look(home, quiet)
+    if waits := max((file.settles_in for file in seen.files if file.batch_id not in known), default=0):
+        quiet.wait(waits + _MARGIN)
+        seen = look(home, quiet)
+    return seen
 
 
-def identify(path: Path) -> tuple[str, str | None]:
+@dataclass(frozen=True)
+class Content:
+    """What the cache keeps of a file's content.
+
+    :param is_ended: its last byte ends a line, or there is none.
+    """
+
+    batch_id: str
+    broken: str | None
+    is_ended: bool
+
+
+def identify(path: Path) -> Content:
     """The batch id of a file, and why its content cannot be uncompressed if it cannot."""
     try:
         with open_content(path) as content:
-            return _digest(content), None
+            digest, last = _digest(content)
+            return Content(digest, None, last in b"\r\n")
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         with path.open("rb") as content:
-            return _digest(content), f"not a readable gzip file: {error}"
+            return Content(_digest(content)[0], f"not a readable gzip file: {error}", is_ended=True)
 
 
-def _digest(content: IO[bytes]) -> str:
-    digest = hashlib.sha256()
+def _digest(content: IO[bytes]) -> tuple[str, bytes]:
+    """The hash of a content, and its last byte."""
+    digest, last = hashlib.sha256(), b""
     while piece := content.read(_PIECE):
         digest.update(piece)
-    return digest.hexdigest()[:32]
+        last = piece[-1:]
+    return digest.hexdigest()[:32], last
 
 
 class _Cache:
-    """Batch ids of files by name, size and time of change. Only saves time: it may vanish or be damaged."""
+    """Of files by name and stamp: when they were first seen so, and their batch ids.
+
+    Only saves time, and lets files settle whose times lie in the future: it may vanish or be damaged.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -119,18 +205,35 @@ class _Cache:
         except (OSError, ValueError):
             self._known = {}
 
-    def identity(self, path: Path, name: str, status: os.stat_result) -> tuple[str, str | None]:
-        match self._known.get(name):
-            case [size, mtime_ns, str(batch_id), str() | None as broken] if (
-                size == status.st_size and mtime_ns == status.st_mtime_ns
-            ):
-                pass
+    def seen(self, key: str, stamp: Stamp, now: int) -> int:
+        """Note that a file is there; since when it has been as it is, by the machine's clock."""
+        given = _stamp_cells(stamp)
+        match self._known.get(key):
+            case [*stamped, int(first_seen), batch_id, broken, is_ended] if stamped == given:
+                first_seen = min(first_seen, now)
+                rest = [batch_id, broken, is_ended]
             case _:
-                batch_id, broken = identify(path)
-        self._fresh[name] = [status.st_size, status.st_mtime_ns, batch_id, broken]
-        return batch_id, broken
+                first_seen, rest = now, [None, None, None]
+        self._fresh[key] = [*given, first_seen, *rest]
+        return min(stamp.changed_ns, first_seen)
+
+    def content(self, found: Delivery, stamp: Stamp, *, is_kept: bool) -> Content:
+        """What is known of a file's content that was just seen, or what it says now."""
+        entry = self._fresh[found.key]
+        match entry[-3:]:
+            case [str(batch_id), str() | None as broken, bool(is_ended)]:
+                return Content(batch_id, broken, is_ended)
+        content = identify(found.path)
+        if is_kept:
+            entry[-3:] = [content.batch_id, content.broken, content.is_ended]
+        return content
+
+    def forget(self, key: str) -> None:
+        """Do not remember a file."""
+        self._fresh.pop(key, None)
 
     def save(self) -> None:
+        """Write what was seen for the next look."""
         if self._fresh == self._known:
             return
         try:
@@ -140,3 +243,7 @@ class _Cache:
             aside.replace(self._path)
         except OSError:
             return  # A read-only home is no reason to fail.
+
+
+def _stamp_cells(stamp: Stamp) -> list[object]:
+    return [stamp.device, stamp.inode, stamp.size, stamp.mtime_ns, stamp.ctime_ns]

@@ -4,7 +4,9 @@ A *cell* is the JSON text of one value, null where there is none. Typing does no
 """
 
 import gzip
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +25,10 @@ _BLANK_TEXT = r'^"(?: |\\t|\\n|\\r|\\f|\\u000[bB])*"$'
 
 class UnreadableError(Exception):
     """The file cannot be read to its end; nothing of it counts."""
+
+
+class UnopenedError(Exception):
+    """The system does not give the content; that says nothing of the file, which the next run tries again."""
 
 
 class RawRecords(Protocol):
@@ -131,6 +137,23 @@ class Chosen:
         rows = zip(*(part.gather(several) for part in filled), strict=True)
         sums = [exact.add([cell for cell in row if cell is not None]) for row in rows]
         return total.scatter(several, pl.Series(sums, dtype=pl.String))
+
+
+@contextmanager
+def opening() -> Iterator[None]:
+    """Around what does nothing but read a file: what goes wrong is an UnopenedError or UnreadableError."""
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise UnreadableError(f"not a readable gzip file: {error}") from error
+    except OSError as error:
+        raise UnopenedError(error.strerror or str(error)) from error
+
+
+def blocks_of(reader: Reader[Block]) -> Iterator[Block]:
+    """The blocks of a file. Raises UnreadableError and UnopenedError."""
+    with opening():
+        yield from reader.blocks()
 
 
 def finish_cells(cells: pl.DataFrame, plan: Plan) -> pl.DataFrame:

@@ -14,9 +14,11 @@ from pipelines.ingest.batches import BatchResult, ChangedError, ingest_file
 from pipelines.ingest.identity import KeyCache
 from pipelines.ingest.inbox import InboxFile
 from pipelines.ingest.lake import ensure_lake
+from pipelines.ingest.reading import UnopenedError
 from pipelines.ingest.readings import reading_again
 from pipelines.ingest.restate import NoIndexError
 from pipelines.lake.commits import Lake, content_of
+from pipelines.settings import QuietTime
 
 
 def reread_files(
@@ -25,6 +27,8 @@ def reread_files(
     sources: SourcesDocument | None,
     as_of: datetime,
     on_progress: Callable[[int, int, str], None] | None = None,
+    *,
+    quiet: QuietTime | None = None,
 ) -> list[BatchResult]:
     """Read files again, one commit each, in the order of their names. The caller holds the home's lock.
 
@@ -34,7 +38,7 @@ def reread_files(
     :raises MeterhouseError: one cannot be read, or it is not known what another said; those before count.
     """
     clock = as_of.astimezone(UTC)
-    files = _named(inbox.look(home).files, paths)
+    files = _named(inbox.look_when_quiet(home, (), quiet).files, paths)
     lake = ensure_lake(home)
     done: list[BatchResult] = []
     for number, file in enumerate(files):
@@ -52,14 +56,20 @@ def reread_files(
 
 
 def _read(lake: Lake, file: InboxFile, sources: SourcesDocument | None, as_of: datetime) -> BatchResult:
+    if file.waits is not None:
+        raise MeterhouseError(
+            f"{file.waits}; what it gave before still counts",
+            where=f"inbox/{file.name}",
+            remedy="`meterhouse reread` it again then",
+        )
     reading = reading_again(lake, file, sources)
     try:
         return ingest_file(lake, reading, as_of, cache=KeyCache(), report=lambda _: None)
-    except ChangedError:
+    except (ChangedError, UnopenedError):
         raise MeterhouseError(
-            "the file changed while it was read; what it gave before still counts",
+            "the file changed while it was read, or cannot be opened; what it gave before still counts",
             where=f"inbox/{file.name}",
-            remedy="wait until it is whole, then `meterhouse reread` it again",
+            remedy="wait until it is whole and readable, then `meterhouse reread` it again",
         ) from None
 
 

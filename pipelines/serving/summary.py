@@ -2,19 +2,23 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from models.money import MINOR_UNITS
+from pipelines.ingest import IngestReport, by_reason
 from pipelines.serving.measure import open_tables
 from pipelines.serving.publish import Published
 from pipelines.session import Session
 
+_MOST_FILES = 10
 _BY_MONTH = """
     select
         strftime(period_end - interval 1 day, '%Y-%m') as month,
@@ -30,29 +34,59 @@ _BY_MONTH = """
 
 def print_summary(session: Session, console: Console) -> None:
     """A screen's worth, for a person."""
-    for line in _reading(session):
-        console.print(line, markup=False, highlight=False)
+    console.print(_reading(session), markup=False, highlight=False)
+    if session.ingest:
+        _print_rejects(session.ingest, console)
+        for line in by_reason(
+            (batch.source_file, batch.message or "") for batch in session.ingest.unreadable
+        ):
+            console.print(f"Unreadable: {line}", style="yellow", markup=False, highlight=False)
     if session.published:
         console.print(_invoices(session.published.file))
-        for warning in session.warnings:
-            console.print(f"Warning: {warning}", style="yellow", markup=False, highlight=False)
+    for warning in session.warnings:
+        console.print(f"Warning: {warning}", style="yellow", markup=False, highlight=False)
+    if session.published:
         for line in (*_advice(session.published), *_where(session.published)):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _reading(session: Session) -> Iterator[str]:
+def _reading(session: Session) -> str:
     read = session.ingest
     if read is None or not read.batches:
-        yield "No new files in the inbox."
-        return
+        return "No new files in the inbox."
     files = "1 file" if len(read.batches) == 1 else f"{len(read.batches):,} files"
-    yield (
+    return (
         f"Read {files}: {read.rows_read:,} rows = {read.accepted_count:,} accepted"
         f" + {read.duplicate_count:,} duplicate + {read.rejected_count:,} rejected"
     )
-    for batch in read.batches:
-        if batch.status == "unreadable":
-            yield f"Unreadable: {batch.source_file}: {batch.message}"
+
+
+def _print_rejects(read: IngestReport, console: Console) -> None:
+    """Reasons by file, the most rejects first; of many files the first few, and all reasons of the others."""
+    files = sorted(
+        (batch for batch in read.batches if batch.rejected_count),
+        key=lambda batch: (-batch.rejected_count, batch.source_file),
+    )
+    if not files:
+        return
+    console.print("Rejected; the table rejected_events has every record:", markup=False)
+    table = Table(box=None, show_header=False, padding=(0, 0, 0, 2))
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    for batch in files[:_MOST_FILES]:
+        table.add_row(Text(batch.source_file), _counts(batch.reject_reasons))
+    if others := files[_MOST_FILES:]:
+        total: Counter[str] = Counter()
+        for batch in others:
+            total.update(dict(batch.reject_reasons))
+        table.add_row(f"{len(others):,} more files", _counts(total.items()))
+    console.print(table)
+
+
+def _counts(reasons: Iterable[tuple[str, int]]) -> str:
+    return ", ".join(
+        f"{count:,} {reason}" for reason, count in sorted(reasons, key=lambda of: (-of[1], of[0]))
+    )
 
 
 def _invoices(file: Path) -> Table:

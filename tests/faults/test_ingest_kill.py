@@ -25,10 +25,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from pipelines.home import Home
 from pipelines.ingest import ingest_inbox
+from pipelines.settings import QuietTime
 
 home = Home(Path(sys.argv[1]))
 print("started", flush=True)
-ingest_inbox(home, None, datetime(2025, 6, 1, tzinfo=UTC))
+ingest_inbox(home, None, datetime(2025, 6, 1, tzinfo=UTC), quiet=QuietTime(0, 0))
 print("done", flush=True)
 """
 
@@ -114,6 +115,7 @@ from datetime import UTC, datetime
 from pipelines.home import Home
 from pipelines.ingest import ingest_inbox, lake
 from pipelines.lake import commits
+from pipelines.settings import QuietTime
 
 left = int(sys.argv[2])
 
@@ -133,7 +135,7 @@ steps = [
 for holder, name in steps:
     if name == {step!r}:
         setattr(holder, name, killing(getattr(holder, name)))
-ingest_inbox(Home(Path(sys.argv[1])), None, datetime(2025, 6, 1, tzinfo=UTC))
+ingest_inbox(Home(Path(sys.argv[1])), None, datetime(2025, 6, 1, tzinfo=UTC), quiet=QuietTime(0, 0))
 """
 
     def small(home: Home) -> Home:

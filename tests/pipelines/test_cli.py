@@ -1,5 +1,6 @@
 """The command line's promises that need no run: exit codes, help, and that wrong input changes nothing."""
 
+import os
 import socket
 from pathlib import Path
 
@@ -102,7 +103,29 @@ def test_check_lists_what_waits_and_which_source_takes_it(cli, home):
     assert result.returncode == 0, result.stderr
     assert "usage_event_1.jsonl: source usage_event" in result.stdout
     assert "other.jsonl: no source fits" in result.stdout
+    assert "Left alone" not in result.stdout
     assert not (home / "lake" / "events").exists()
+
+
+def test_check_lists_what_is_left_alone_with_the_reason(cli, home):
+    for name in ("notes.txt", "a.txt", "b.txt", "c.txt", ".DS_Store", "usage.csv.part"):
+        (home / "inbox" / name).touch()
+    (home / "inbox" / os.fsdecode(b"caf\xe9.csv")).write_text("a,b\n1,2")
+    os.mkfifo(home / "inbox" / "pipe.jsonl")
+    result = cli("check", "--home", home)
+    assert result.returncode == 0, result.stderr
+    told = result.stdout.splitlines()
+    start = told.index("Inbox: 1 new file to read.")
+    assert told[start + 1 : start + 8] == [
+        "  caf\\xe9.csv: no source fits; plain events; not yet: its last line has no end, so its writer may be at work:"
+        " it is read once unchanged for 60 seconds",
+        "Left alone in the inbox: 7.",
+        "  .DS_Store: no delivery: its name begins with .",
+        "  a.txt, b.txt, c.txt, notes.txt: not a usage file by its ending",
+        "  pipe.jsonl: a named pipe, not a regular file",
+        "  usage.csv.part: no delivery: its name ends in .part",
+        "Lake: every row read is accepted, duplicate or rejected.",
+    ]
 
 
 def test_ui_says_when_its_port_is_taken(cli, home):

@@ -15,7 +15,7 @@ from servers import Receiver
 from pipelines import dbt, reports
 from pipelines.checks import STALE_AFTER, stale_sources
 from pipelines.home import Home
-from pipelines.settings import Settings, parse_instant
+from pipelines.settings import QuietTime, Settings, parse_instant
 
 with warnings.catch_warnings():
     # A package that dagster-dbt imports announces its own end.
@@ -159,6 +159,8 @@ def test_the_sensor_starts_one_run_per_set_of_new_files(definitions, settings, i
     (settings.home.inbox / "two.jsonl").write_text("{}\n{}\n")
     assert len(waiting_files(settings.home)) == 2
     assert tick() != first
+    # What a run would leave alone starts none.
+    assert waiting_files(settings.home, QuietTime(60, 60)) == []
 
 
 def test_a_person_can_rebuild_a_month_and_a_day_and_it_is_published(definitions, settings, instance):

@@ -298,16 +298,6 @@ def test_a_byte_order_mark_is_no_part_of_the_first_record(home):
     assert counts(ingest(home)) == (1, 1, 0, 0)
 
 
-def test_other_files_are_reported_and_hidden_ones_are_not(home):
-    put(home, "notes.txt", "x")
-    put(home, ".a.jsonl", lines(event()))
-    put(home, ".hidden/a.jsonl", lines(event()))
-    put(home, "a.parquet.gz", "x")
-    report = ingest(home)
-    assert report.ignored_files == ("a.parquet.gz", "notes.txt")
-    assert report.batches == ()
-
-
 # --- identity
 
 
