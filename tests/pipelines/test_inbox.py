@@ -539,10 +539,75 @@ def test_a_pattern_fits_the_name_that_is_shown(home, machine):
     assert [row["event_id"] for row in events(home)] == ["own"]
 
 
+# --- ids made from rows
+
+
+FROM_ROW = [{"name": "rows", "files": "*", "event_id": "from_row"}]
+FIRST = "customer_id,event_type,occurred_at,quantity\nc1,call,2025-05-01T10:00:00Z,20\n"
+
+
+def with_quantity(quantity):
+    return FIRST.replace(",20\n", f",{quantity}\n")
+
+
+def as_file(text, form):
+    if form == "csv":
+        return text.encode()
+    header, *rows = [line.split(",") for line in text.split()]
+    records = [dict(zip(header, cells, strict=True)) for cells in rows]
+    if form == "jsonl":
+        return lines(*records).replace("\n", "\r\n" if "\r" in text else "\n").encode()
+    return gzip.compress(text.encode())
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "csv.gz"])
+@pytest.mark.parametrize(
+    "later",
+    [
+        FIRST + "c1,call,2025-05-02T10:00:00Z,12\n",
+        FIRST.replace("\n", "\r\n"),
+        with_quantity(21),
+    ],
+    ids=["grown", "other ends of lines", "corrected"],
+)
+def test_other_content_under_a_path_whose_ids_come_from_rows_is_refused(home, machine, form, later):
+    name = f"grown.{form}"
+    put(home, name, as_file(FIRST, form))
+    put(home, "z.jsonl", lines(event()))
+    assert machine.ingest(home, FROM_ROW).accepted_count == 2
+    put(home, name, as_file(later, form))
+    put(home, "other.csv", with_quantity(1))
+    report = machine.ingest(home, FROM_ROW)
+    [refused] = report.unreadable
+    assert refused.source_file == name
+    for remedy in ("event_id: a column", "`delivery: replaces`", "`meterhouse reread`", "another name"):
+        assert remedy in refused.message
+    # Others go on, and under another path other content counts.
+    assert read(report) == [name, "other.csv"]
+    assert sorted(int(row["quantity"]) for row in events(home)) == [1, 1, 20]
+
+
+def test_a_path_of_which_nothing_counted_is_no_known_path(home, machine):
+    put(home, "a.csv", with_quantity(-20))
+    put(home, "b.csv", "customer_id,customer_id\n")
+    machine.ingest(home, FROM_ROW)
+    put(home, "a.csv", FIRST)
+    put(home, "b.csv", with_quantity(7))
+    assert machine.ingest(home, FROM_ROW).accepted_count == 2
+
+
+def test_ids_of_records_may_come_again_under_their_path(home, machine):
+    put(home, "a.jsonl", lines(event("e1")))
+    machine.ingest(home)
+    put(home, "a.jsonl", lines(event("e1"), event("e2")))
+    report = machine.ingest(home)
+    assert (report.accepted_count, report.duplicate_count) == (1, 1)
+
+
 def test_pending_tells_what_is_left_too(home):
     put(home, "a.jsonl", lines(event()))
     put(home, "notes.txt", "x")
-    found = pending(home)
+    found = pending(home, None)
     assert [file.name for file in found.files] == ["a.jsonl"]
     assert [file.name for file in found.left] == ["notes.txt"]
 
