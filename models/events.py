@@ -273,6 +273,13 @@ class SourceMapping(_Strict):
         source = self.fields.get(field, field)
         return tuple(source) if isinstance(source, list) else (source,)
 
+    @property
+    def named_columns(self) -> dict[str, str]:
+        """Event field -> the column or dotted path that the source itself names for it, always."""
+        given = (*(["event_id"] if self.event_id else []), *self.fields, *self.units)
+        sources = {field: self.sources_of(field) for field in given}
+        return {field: of[0] for field, of in sources.items() if len(of) == 1 and isinstance(of[0], str)}
+
 
 class SourcesDocument(_Strict):
     """``catalog/sources.yml``."""

@@ -87,7 +87,8 @@ def usage(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[No
         )
     read = session.ingest
     left = [(file.name, f"{file.reason}; left alone") for file in read.left if file.is_told]
-    session.warnings += by_reason(left)
+    odd = [(batch.source_file, warning) for batch in read.batches for warning in batch.warnings]
+    session.warnings += by_reason([*left, *odd])
     session.warnings += [
         f"{batch.source_file}: {batch.separate_event_count} event ids name events over 35 days apart"
         for batch in read.batches

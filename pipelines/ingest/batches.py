@@ -4,7 +4,7 @@ How files are read, values typed, duplicates found and files written does not be
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -25,7 +25,8 @@ from pipelines.ingest.inbox import Inbox, InboxFile
 from pipelines.ingest.jsonl import JsonLinesReader
 from pipelines.ingest.lake import STAGED, Batch, ensure_lake
 from pipelines.ingest.mapping import Plan, plan_for
-from pipelines.ingest.reading import Block, Reader, UnopenedError, UnreadableError, blocks_of
+from pipelines.ingest.named import lacking_words
+from pipelines.ingest.reading import Block, Reader, UnopenedError, UnreadableError, blocks_of, opening
 from pipelines.ingest.readings import Reading, is_empty, new_readings
 from pipelines.ingest.restate import restate
 from pipelines.ingest.values import type_cells
@@ -50,7 +51,8 @@ _WOULD_COUNT_TWICE = (
 class BatchResult:
     """What became of one file.
 
-    :param message: why it is unreadable.
+    :param message: why it is unreadable, or the warnings in one text.
+    :param warnings: what to look at, one text each.
     :param reject_reasons: how many records were rejected for which reason, by reason.
     :param replaces: the batch whose place it took.
     :param taken_out_count: records of that batch that it does not say again.
@@ -69,6 +71,7 @@ class BatchResult:
     max_revision: int | None = None
     event_dates: tuple[tuple[date, int], ...] = ()
     reject_reasons: tuple[tuple[str, int], ...] = ()
+    warnings: tuple[str, ...] = ()
     replaces: str | None = None
     taken_out_count: int = 0
     freed: tuple[tuple[str, int], ...] = ()
@@ -236,7 +239,8 @@ def ingest_file(
         try:
             with Identity(lake, batch, cache, reading.replaces) as identity:
                 blocks = _in_order(blocks_of(reader), lambda block: _type_block(reader, block, plan, as_of))
-                block_rows, reasons = _stage(batch, identity, blocks, reading, report)
+                block_rows, reasons, seen = _stage(batch, identity, blocks, reading, report)
+                warnings = _lacking(reader, plan, seen) if block_rows else ()
                 _require_unchanged(file)
                 verdict = identity.judge(sum(block_rows))
                 shared = identity.shared() if reading.replaces else None
@@ -270,10 +274,12 @@ def ingest_file(
             accepted_count=sum(rows for _, rows in counts),
             duplicate_count=len(verdict.duplicates),
             rejected_count=batch.rejected_count,
+            message="; ".join(warnings) or None,
             separate_event_count=verdict.separate_event_count,
             max_revision=max(revisions, default=None),
             event_dates=tuple(counts),
             reject_reasons=tuple(sorted(reasons.items())),
+            warnings=warnings,
         )
         _require_conservation(result)
         manifests = _manifest(reading, result, as_of)
@@ -321,6 +327,15 @@ def _require_unchanged(file: InboxFile) -> None:
         raise ChangedError
 
 
+def _lacking(reader: Reader[Any], plan: Plan, seen: Collection[str]) -> tuple[str, ...]:
+    """What to say of fields that the source names and that no record has."""
+    lacking = [name for name in plan.named if name not in seen]
+    if lacking:
+        with opening():
+            lacking = reader.lacking(lacking)
+    return lacking_words(plan, lacking)
+
+
 def _require_conservation(result: BatchResult) -> None:
     parts = result.accepted_count + result.duplicate_count + result.rejected_count
     if parts != result.rows_read:
@@ -354,11 +369,15 @@ def _manifest(reading: Reading, result: BatchResult, as_of: datetime) -> pl.Data
 
 @dataclass(frozen=True)
 class _Typed:
-    """The records of one block: how many, the good ones by position, the rejected ones as they stood."""
+    """The records of one block: how many, the good ones by position, the rejected ones as they stood.
+
+    :param seen: fields that the source names and that a record has a value for.
+    """
 
     row_count: int
     events: pl.DataFrame
     rejects: pl.DataFrame
+    seen: frozenset[str]
 
 
 def _stage(
@@ -367,10 +386,14 @@ def _stage(
     blocks: Iterator[_Typed],
     reading: Reading,
     report: Callable[[int], None],
-) -> tuple[list[int], Counter[str]]:
-    """Take all records of a file into staging; the number of records of each block, and rejects by reason."""
+) -> tuple[list[int], Counter[str], set[str]]:
+    """Take all records of a file into staging.
+
+    :return: the number of records of each block, rejects by reason, the named fields that have a value.
+    """
     block_rows: list[int] = []
     reasons: Counter[str] = Counter()
+    seen: set[str] = set()
     rows_read = 0
     for typed in blocks:
         first = rows_read + 1
@@ -384,10 +407,11 @@ def _stage(
             batch.stage(events.select(STAGED))
         batch.reject(typed.rejects.with_columns(source_row=pl.col("position") + first).drop("position"))
         reasons.update(typed.rejects["reason"].to_list())
+        seen |= typed.seen
         block_rows.append(typed.row_count)
         rows_read += typed.row_count
         report(rows_read)
-    return block_rows, reasons
+    return block_rows, reasons, seen
 
 
 def _in_order(blocks: Iterator[Block], work: Callable[[Block], _Typed]) -> Iterator[_Typed]:
@@ -422,6 +446,7 @@ def _type_block(reader: Reader[Block], block: Block, plan: Plan, as_of: datetime
         typed.height,
         events.with_columns(position=positions.filter(is_good), payload_hash=payload_hash(events)),
         rejects,
+        frozenset(name for name in plan.named if name in cells.columns and cells[name].count()),
     )
 
 

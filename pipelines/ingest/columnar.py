@@ -5,7 +5,7 @@ its shortest decimal, rounded to the scale of the field that takes it.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from functools import partial
@@ -19,6 +19,7 @@ from models.events import FIELDS_BY_NAME, NUMERIC_KINDS
 from pipelines.ingest import exact
 from pipelines.ingest.delimited import cells_of_columns
 from pipelines.ingest.mapping import Plan
+from pipelines.ingest.named import need_named
 from pipelines.ingest.reading import UnreadableError, finish_cells, map_cells, quoted
 
 BLOCK_ROWS = 65_536
@@ -54,6 +55,7 @@ class ParquetReader:
                 names = file.schema_arrow.names
                 if len(set(names)) < len(names):
                     raise UnreadableError("two columns have the same name")
+                need_named(self.plan, names, dict(zip(names, file.schema_arrow.types, strict=True)))
                 for batch in file.iter_batches(self.block_rows):
                     frame = pl.DataFrame(pa.Table.from_batches([batch]))
                     if frame.height:
@@ -86,6 +88,16 @@ class ParquetReader:
             and block[self.plan.columns[name]].dtype.is_float()
         ]
         return cells.with_columns(rounded)
+
+    def lacking(self, fields: Collection[str]) -> list[str]:
+        """Those that are paths into text: an empty column is there, and a struct says what it holds."""
+        schema = next((block.schema for block in self.blocks()), pl.Schema())
+        roots = {name: self.plan.named[name].split(".")[0] for name in fields}
+        return [
+            name
+            for name, root in roots.items()
+            if self.plan.named[name] not in schema and not isinstance(schema.get(root), pl.Struct)
+        ]
 
     def _scale(self, field: str | None) -> int | None:
         """The scale to which a field rounds floats; what is multiplied first is rounded afterwards."""

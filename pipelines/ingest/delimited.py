@@ -3,7 +3,7 @@
 import csv
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ import polars as pl
 
 from pipelines.ingest import exact
 from pipelines.ingest.mapping import Place, Plan
+from pipelines.ingest.named import need_named
 from pipelines.ingest.reading import (
     Chosen,
     RawTexts,
@@ -57,6 +58,7 @@ class CsvReader:
             if repeated:
                 names = ", ".join(repr(name) for name in sorted(repeated))
                 raise UnreadableError(f"the header gives a column twice: {names}")
+            need_named(self.plan, header)
             lines.taken.clear()
             rows: list[list[str]] = []
             raw: list[str] = []
@@ -94,6 +96,11 @@ class CsvReader:
         }
         cells = cells_of_columns(lambda name, _: columns.get(name), columns, self.plan, len(rows))
         return finish_cells(cells.with_columns(pl.Series("is_malformed", malformed)), self.plan)
+
+    def lacking(self, fields: Collection[str]) -> list[str]:
+        """Those that are paths into a column: an empty column is there."""
+        header = next((block.header for block in self.blocks()), [])
+        return [name for name in fields if self.plan.named[name] not in header]
 
 
 class _Lines:

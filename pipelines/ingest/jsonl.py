@@ -5,7 +5,7 @@ affected is found by a pattern before it is parsed; false alarms only cost time.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -67,6 +67,16 @@ class JsonLinesReader:
             cells = pl.concat([cells, slow.select(cells.columns)]).sort("position")
         return finish_cells(cells.drop("position"), self.plan)
 
+    def lacking(self, fields: Collection[str]) -> list[str]:
+        """Those that are in no record; a record with a null there has it."""
+        left = list(fields)
+        for block in self.blocks():
+            lines, _ = _lines(block)
+            left = _not_in(lines, left, self.plan) if len(lines) else left
+            if not left:
+                break
+        return left
+
     def _is_regular(self, lines: pl.Series) -> pl.Series:
         if self.only_exact or not _is_expressible(self.plan):
             return pl.repeat(False, len(lines), dtype=pl.Boolean, eager=True)
@@ -122,6 +132,25 @@ def _paths(plan: Plan) -> list[Place]:
     places = [Place(whole) for whole, _ in plan.paths.values()]
     places += [place for place in plan.chosen_places if len(place.steps) > 1]
     return list(dict.fromkeys(places))
+
+
+def _not_in(lines: pl.Series, fields: Collection[str], plan: Plan) -> list[str]:
+    """Of some fields those that no line has, by their column or, where they are paths, by their steps."""
+    ways = {
+        name: [(plan.named[name],), plan.paths[name][1]] if name in plan.paths else [(plan.named[name],)]
+        for name in fields
+        if not set('"\\') & set(plan.named[name])
+    }
+    if not ways:
+        return list(fields)
+    found = ", ".join(
+        "bool_or("
+        + " or ".join(f"coalesce(try(json_exists(line, {_json_path(steps)})), false)" for steps in of)
+        + f") as {name}"
+        for name, of in ways.items()
+    )
+    row = query(f"select {found} from given", lines).row(0, named=True)
+    return [name for name in fields if not row.get(name)]
 
 
 def _literal(text: str) -> str:

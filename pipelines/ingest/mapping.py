@@ -49,6 +49,9 @@ class Plan:
     :param ids_from_row: event ids are made from the content's hash and the row number.
     :param timezone: zone of instants without an offset; None: such instants are invalid.
     :param choices: event field -> what it takes of each record; of several, the exact sum of those present.
+    :param source: the name of the source; None: there is none.
+    :param named: event field -> column or dotted path that the source itself names for it.
+    :param named_any: event field -> columns or paths of which the source wants one to be there.
     """
 
     columns: dict[str, str]
@@ -58,6 +61,9 @@ class Plan:
     ids_from_row: bool = False
     timezone: str | None = None
     choices: dict[str, tuple[Choice, ...]] = field(default_factory=dict)
+    source: str | None = None
+    named: dict[str, str] = field(default_factory=dict)
+    named_any: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def consumed(self) -> tuple[str, ...]:
@@ -113,6 +119,9 @@ def plan_for(source: SourceMapping | None) -> Plan:
         source.ids_from_row,
         source.timezone,
         choices,
+        source.name,
+        source.named_columns,
+        {name: tuple(choice.place.name for choice in chosen) for name, chosen in choices.items()},
     )
 
 

@@ -5,7 +5,7 @@ A *cell* is the JSON text of one value, null where there is none. Typing does no
 
 import gzip
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -70,6 +70,10 @@ class Reader(Protocol[Block]):
 
     def raw(self, block: Block) -> RawRecords:
         """The records of a block as they stand in the file, in the order of ``cells``."""
+        ...
+
+    def lacking(self, fields: Collection[str]) -> list[str]:
+        """Of fields that the source names and that got no value: those whose column or path no record has."""
         ...
 
 

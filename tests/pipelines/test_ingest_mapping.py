@@ -263,3 +263,154 @@ def test_a_float_is_rounded_to_the_scale_of_each_field_that_takes_it(home):
     )
     (row,) = events(home)
     assert (row["quantity"], row["cost_usd"]) == (Decimal("2.123457"), Decimal("2.1234567"))
+
+
+# --- columns that a source names and a file lacks
+
+
+def table(home, name, **columns):
+    """A file of one record in the format of its name."""
+    if name.endswith("parquet"):
+        pl.DataFrame({column: [value] for column, value in columns.items()}).write_parquet(home.inbox / name)
+        return
+    texts = [
+        json.dumps(value) if isinstance(value, dict) else "" if value is None else str(value)
+        for value in columns.values()
+    ]
+    cells = ",".join('"' + text.replace('"', '""') + '"' for text in texts)
+    put(home, name, ",".join(columns) + f"\n{cells}\n")
+
+
+TYPOS = [
+    ({"event_id": "idd"}, "'idd' for event_id (is 'id' meant?)"),
+    ({"fields": {"quantity": "amuont"}}, "'amuont' for quantity (is 'amount' meant?)"),
+    ({"units": {"quantity": {"field": "amuont", "factor": "10"}}}, "'amuont' for quantity"),
+    ({"fields": {"user_id": "who", "model": "who"}}, "'who' for user_id, model"),
+    ({"fields": {"model": "mtea.model"}}, "'mtea.model' for model"),
+    ({"fields": {"quantity": "x", "user_id": "y"}}, "'x' for quantity; 'y' for user_id"),
+]
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+@pytest.mark.parametrize(("typo", "named"), TYPOS)
+def test_a_column_that_a_source_names_and_a_table_lacks_makes_it_unreadable(home, form, typo, named):
+    table(home, f"a.{form}", **event(..., id="e1", amount=5, meta={"model": "m"}))
+    report = ingest(home, [{"name": "s", "files": "*", "event_id": "id", **typo}])
+    [batch] = report.unreadable
+    assert (batch.rows_read, events(home)) == (0, [])
+    assert named in batch.message
+    assert "source 's'" in batch.message
+    assert "There are: customer_id, event_type, occurred_at, id, amount, meta" in batch.message
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_columns_that_nobody_names_stay_optional(home, form):
+    table(home, f"a.{form}", **event(..., id="e1", meta={"model": "m"}))
+    source = {"name": "s", "files": "*", "event_id": "id", "fields": {"model": "meta.model"}}
+    assert ingest(home, [source]).batches[0].message is None
+    assert (events(home)[0]["quantity"], events(home)[0]["model"]) == (1, "m")
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_column_of_the_whole_dotted_name_is_the_one_that_is_named(home, form):
+    table(home, f"a.{form}", **event(**{"meta.model": None}))
+    [batch] = ingest(home, [{"name": "s", "files": "*", "fields": {"model": "meta.model"}}]).batches
+    assert (batch.status, batch.message) == ("committed", None)
+
+
+@pytest.mark.parametrize("content", ["", "\n\n"])
+def test_a_file_without_a_header_lacks_nothing(home, content):
+    put(home, "a.csv", content)
+    assert ingest(home, [{"name": "s", "files": "*", "event_id": "id"}]).unreadable == ()
+
+
+@pytest.mark.parametrize(("path", "is_there"), [("meta.use.model", True), ("meta.use.modle", False)])
+def test_a_struct_says_what_it_holds(home, path, is_there):
+    table(home, "a.parquet", **event(meta={"use": {"model": "m"}}))
+    report = ingest(home, [{"name": "s", "files": "*", "fields": {"model": path}}])
+    assert report.accepted_count == is_there
+    if not is_there:
+        assert "'meta.use.modle' for model" in report.unreadable[0].message
+
+
+def test_wide_tables_are_not_listed_whole(home):
+    table(home, "a.csv", **event(**{f"c{number}": 1 for number in range(100)}))
+    [batch] = ingest(home, [{"name": "s", "files": "*", "event_id": "id"}]).unreadable
+    assert "c15 and 84 more" in batch.message
+
+
+SAYS = "no record has '{}', which source 's' takes {} from"
+
+
+@pytest.mark.parametrize(
+    ("column", "is_there"),
+    [
+        ("amuont", False),
+        ("late", True),
+        ("nothing", True),
+        ("meta.model", True),
+        ("meta.none", True),
+        ("meta.modle", False),
+        ("text.model", True),
+        ("text.modle", False),
+        ("dotted.key", True),
+        ("odd", True),
+        ("inner", False),
+        ('q"uote', False),
+    ],
+)
+@pytest.mark.parametrize("event_field", ["user_id", "units"])
+def test_a_field_that_no_record_of_a_json_file_has_is_a_warning(home, column, is_there, event_field):
+    inner = {"model": "1", "none": None, "inner": 1}
+    put(
+        home,
+        "a.jsonl",
+        lines(
+            event("e1", nothing=None, meta=inner, text=json.dumps(inner), **{"dotted.key": None}),
+            "broken",
+            # Digits that only the exact reader keeps.
+            event("e2", late="2", odd=None, n=0.1000000000000000055),
+        ),
+    )
+    source = {"name": "s", "files": "*"}
+    given = {"quantity": {"field": column, "factor": "2"}} if event_field == "units" else {"user_id": column}
+    field = "quantity" if event_field == "units" else "user_id"
+    source["units" if event_field == "units" else "fields"] = given
+    report = ingest(home, [source])
+    assert report.accepted_count == 2
+    assert report.batches[0].message == (None if is_there else SAYS.format(column, field))
+
+
+@pytest.mark.parametrize(("path", "is_there"), [("meta.model", True), ("meta.modle", False)])
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_so_is_one_that_no_text_of_a_table_holds(home, form, path, is_there):
+    table(home, f"a.{form}", **event(meta=json.dumps({"model": "m"})))
+    [batch] = ingest(home, [{"name": "s", "files": "*", "fields": {"model": path}}]).batches
+    assert (batch.status, batch.accepted_count) == ("committed", 1)
+    assert batch.message == (None if is_there else SAYS.format(path, "model"))
+
+
+def test_a_field_is_looked_for_in_every_block(home, monkeypatch):
+    from pipelines.ingest import jsonl
+
+    monkeypatch.setattr(
+        jsonl.JsonLinesReader.__init__, "__kwdefaults__", {"block_bytes": 200, "only_exact": False}
+    )
+    put(home, "a.jsonl", lines(*(event(f"e{n}") for n in range(50)), event("last", kind=None)))
+    report = ingest(home, [{"name": "s", "files": "*", "fields": {"user_id": "kind", "model": "modle"}}])
+    assert report.batches[0].message == SAYS.format("modle", "model")
+
+
+def test_reasons_are_counted_by_file(home):
+    put(home, "a.jsonl", lines(event("e1"), event("e1", quantity="2"), event("e2", quantity="-1"), "x", "y"))
+    put(home, "b.jsonl", lines(event("e3", quantity="-1")))
+    report = ingest(home)
+    assert [dict(batch.reject_reasons) for batch in report.batches] == [
+        {"conflicting_duplicate": 1, "malformed_record": 2, "negative_quantity": 1},
+        {"negative_quantity": 1},
+    ]
+    assert report.reject_reasons == {
+        "malformed_record": 2,
+        "negative_quantity": 2,
+        "conflicting_duplicate": 1,
+    }
