@@ -415,7 +415,7 @@ def test_an_inbox_that_is_no_folder_is_an_error(home):
     home.inbox.rmdir()
     home.inbox.write_text("x")
     with pytest.raises(MeterhouseError, match="the inbox cannot be opened: Not a directory"):
-        pending_files(home)
+        pending_files(home, None)
     home.inbox.unlink()
     assert pending_files(home) == []
 
