@@ -8,7 +8,9 @@ import csv
 import difflib
 import hashlib
 import io
+import os
 import re
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +29,11 @@ _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INTEGER = re.compile(r"0|-?[1-9][0-9]*")
 _ABSENT = object()
+# Documents are written by people; what is beyond these is none, and reading it could take all memory.
+MAX_YAML_BYTES = 10_000_000
+MAX_YAML_VALUES = 100_000
+MAX_CSV_BYTES = 200_000_000
+MAX_CELL_CHARACTERS = 10_000
 # What nodes without a tag of their own have, all scalars being text.
 _TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))
 _DIGITS = re.compile(r"[-+]?[0-9]+")
@@ -155,11 +162,10 @@ class Reader:
         """Note a fault that no spot belongs to."""
         self.faults.append(Fault(file, path, problem, remedy))
 
-    def text(self, file: str, *, required: bool) -> Document | None:
+    def text(self, file: str, max_bytes: int, *, required: bool) -> Document | None:
         """The document's text without a byte-order mark; None when it is absent or cannot be read."""
-        path = self.root / file
         try:
-            content = path.read_bytes()
+            content = _content(self.root / file, max_bytes)
         except FileNotFoundError:
             if required:
                 remedy = "write it, or start from a product: meterhouse init --product NAME"
@@ -167,6 +173,13 @@ class Reader:
             return None
         except OSError as error:
             self.report(file, "file", f"cannot be read ({error.strerror})", "make it a readable file")
+            return None
+        if content is None:
+            self.report(file, "file", "is no regular file", "put the document itself in its place")
+            return None
+        if len(content) > max_bytes:
+            remedy = "check that it is the right file; keep only the entries in it that are needed"
+            self.report(file, "file", f"is larger than {max_bytes:,} bytes", remedy)
             return None
         try:
             text = content.decode("utf-8-sig")
@@ -181,11 +194,17 @@ class Reader:
 
     def yaml(self, file: str, *, required: bool) -> YamlDocument | None:  # noqa: PLR0911 - one per kind of fault
         """A YAML document whose top is a mapping."""
-        document = self.text(file, required=required)
+        document = self.text(file, MAX_YAML_BYTES, required=required)
         if document is None:
             return None
+        builder = _Builder(file)
         try:
             node = yaml.compose(document.content, Loader=_Loader)
+            data = None if node is None else builder.build(node, ())
+        except _TooManyValuesError:
+            problem = f"has more than {MAX_YAML_VALUES:,} values, counted wherever an alias repeats them"
+            self.report(file, "document", problem, "write fewer entries, and fewer aliases of aliases")
+            return None
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             problem = " ".join(filter(None, (error.context, error.problem)))
@@ -202,8 +221,6 @@ class Reader:
             remedy = "write its entries" if required else "write its entries, or remove the file"
             self.report(file, "document", "is empty", remedy)
             return None
-        builder = _Builder(file)
-        data = builder.build(node, ())
         self.faults.extend(builder.faults)
         if not isinstance(data, dict):
             self.report(file, "document (line 1)", "is not a mapping", "begin with a key, e.g. plans:")
@@ -212,7 +229,7 @@ class Reader:
 
     def csv(self, file: str, model: type[BaseModel], *, required: bool) -> CsvTable | None:
         """A table with a header; comma or semicolon separates. Columns that the model lacks are ignored."""
-        document = self.text(file, required=required)
+        document = self.text(file, MAX_CSV_BYTES, required=required)
         if document is None:
             return None
         columns = tuple(model.model_fields)
@@ -231,6 +248,10 @@ class Reader:
         number = 0
         try:
             for number, cells in enumerate(lines, start=1):
+                if any(len(cell) > MAX_CELL_CHARACTERS for cell in cells):
+                    problem = f"has a value of more than {MAX_CELL_CHARACTERS:,} characters"
+                    self.report(file, f"row {number}", problem, "check its quotation marks, or shorten it")
+                    torn.add(number)
                 values = [cell.strip() for cell in cells]
                 if not any(values):
                     continue
@@ -310,8 +331,33 @@ class Reader:
         return [(item, document.spot.below(key, index)) for index, item in enumerate(items)]
 
 
+def _content(path: Path, max_bytes: int) -> bytes | None:
+    """The content, at most a byte more than allowed; None: no regular file. A pipe is not waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(max_bytes + 1)
+    finally:
+        os.close(descriptor)
+
+
+class _TooManyValuesError(Exception):
+    """There are more values than a document may have."""
+
+
 class _Loader(yaml.SafeLoader):
     """Composes nodes and leaves every scalar as written."""
+
+    node_count = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.node_count += 1
+        # Keys are nodes, too.
+        if self.node_count > 2 * MAX_YAML_VALUES:
+            raise _TooManyValuesError
+        return super().compose_node(parent, index)
 
 
 # No resolvers: PyYAML's own follow YAML 1.1, where `no` is false, 010 is 8 and 1:30 is 90.
@@ -326,8 +372,12 @@ class _Builder:
         self.lines: dict[Place, int] = {}
         self.faults: list[Fault] = []
         self._open: set[int] = set()
+        self._value_count = 0
 
     def build(self, node: yaml.Node, place: Place) -> object:
+        self._value_count += 1
+        if self._value_count > MAX_YAML_VALUES:
+            raise _TooManyValuesError
         self.lines.setdefault(place, node.start_mark.line + 1)
         if node.tag not in _TAGS:
             self._report(place, f"the tag {node.tag} is not supported", "write the value without a tag")

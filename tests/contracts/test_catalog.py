@@ -3,13 +3,18 @@
 Every case names the smallest document that is wrong and the nearest that is right.
 """
 
+import os
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
-from catalog_homes import METERS, PLANS, faults, load, one_meter, one_plan, plan
+from catalog_homes import DOCUMENTS, METERS, PLANS, faults, load, one_meter, one_plan, plan, write_home
 
 from models.catalog import AlertSettings, PerUnit
 from models.money import MINOR_UNITS
+from pipelines.catalog import documents, load_configuration
+from pipelines.errors import ConfigurationError
+from pipelines.home import Home
 
 
 def charge(body: str) -> str:
@@ -448,6 +453,55 @@ def test_a_meter_that_is_not_billable_has_no_charge(tmp_path):
 def test_documents_that_are_not_what_they_should_be(tmp_path, content, words):
     found = faults(tmp_path, plans_yml=content)
     assert any(words in str(fault) and fault.file == "catalog/plans.yml" for fault in found), found
+
+
+def laughs(levels: int) -> str:
+    """Values that are ten times as many with each line."""
+    more = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, levels)]
+    return "\n".join(["a0: &a0 [x, x, x, x, x, x, x, x, x, x]", *more, "plans: []", ""])
+
+
+def test_yaml_is_bounded_in_bytes_and_in_values_once_aliases_are_resolved(tmp_path, monkeypatch):
+    def fault_of(content: str) -> str:
+        found = [fault for fault in faults(tmp_path, plans_yml=content) if fault.file == "catalog/plans.yml"]
+        return "; ".join(map(str, found))
+
+    assert "more than 100,000 values" in fault_of(laughs(9))
+    assert "more than 100,000 values" not in fault_of(laughs(4))
+    assert "nested too deeply" in fault_of("plans: " + "[" * 3000)
+    (tmp_path / "catalog" / "plans.yml").write_bytes(b"")
+    os.truncate(tmp_path / "catalog" / "plans.yml", 10_000_001)
+    with pytest.raises(ConfigurationError, match=r"plans\.yml: file: is larger than 10,000,000 bytes"):
+        load_configuration(Home(tmp_path))
+    # The mapping, its list and one entry per number are values.
+    monkeypatch.setattr(documents, "MAX_YAML_VALUES", 12)
+    assert "values" not in fault_of("other: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]\n")
+    assert "more than 12 values" in fault_of("other: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]\n")
+    monkeypatch.setattr(documents, "MAX_YAML_VALUES", 100_000)
+    monkeypatch.setattr(documents, "MAX_YAML_BYTES", 1000)
+    assert fault_of(PLANS.ljust(1000, "\n")) == ""
+    assert "is larger than" in fault_of(PLANS.ljust(1001, "\n"))
+
+
+@pytest.mark.parametrize("name", ["catalog/plans.yml", "catalog/fx_rates.csv", "accounts/customers.csv"])
+def test_a_document_that_is_no_regular_file_is_a_fault_and_not_waited_for(tmp_path, name):
+    home = write_home(tmp_path, {})
+    path = home.root / name
+    path.unlink(missing_ok=True)
+    for make in (os.mkfifo, Path.mkdir):
+        make(path)
+        with pytest.raises(ConfigurationError, match=f"{name}: file: is no regular file; put"):
+            load_configuration(home)
+        path.rmdir() if path.is_dir() else path.unlink()
+    (tmp_path / "elsewhere").write_text(str(DOCUMENTS.get(name) or "date,base,quote,rate\n"))
+    path.symlink_to(tmp_path / "elsewhere")
+    load_configuration(home)
+
+
+def test_a_cell_of_a_document_is_bounded(tmp_path):
+    assert faults(tmp_path, customers_csv=f"customer_id,note\nacme,{'x' * 10_000}\n") == []
+    [fault] = faults(tmp_path, customers_csv=f"customer_id,note\nacme,{'x' * 10_001}\n")
+    assert str(fault).startswith("accounts/customers.csv: row 2: has a value of more than 10,000 characters")
 
 
 def test_keys_twice_are_named_with_both_lines(tmp_path):
