@@ -3,7 +3,6 @@
 Options and their help belong to ``pipelines.cli``; raising alerts to ``pipelines.alerts``.
 """
 
-import csv
 import json
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
@@ -19,6 +18,7 @@ from pipelines.errors import ConfigurationError
 from pipelines.ledger import RaisedAlert, open_ledger
 from pipelines.ledger.schema import plain
 from pipelines.settings import Settings, login_name
+from pipelines.tables import write_csv_rows
 
 ALL: Final = "all"
 """In place of ids: every alert."""
@@ -102,11 +102,11 @@ def _write_json(alerts: Sequence[RaisedAlert], output: TextIO) -> None:
 
 
 def _write_csv(alerts: Sequence[RaisedAlert], output: TextIO) -> None:
-    writer = csv.writer(output, lineterminator="\n")
-    writer.writerow([*_FIELDS, "raised_at", "is_read", "read_at", "read_by"])
-    for raised in alerts:
-        values = _record(raised).values()
-        writer.writerow([str(value).lower() if isinstance(value, bool) else value for value in values])
+    rows = (
+        [str(value).lower() if isinstance(value, bool) else value for value in _record(raised).values()]
+        for raised in alerts
+    )
+    write_csv_rows(output, [*_FIELDS, "raised_at", "is_read", "read_at", "read_by"], rows)
 
 
 def _record(raised: RaisedAlert) -> dict[str, str | bool | None]:

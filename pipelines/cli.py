@@ -514,6 +514,9 @@ def export(  # noqa: PLR0917
         typer.Option("--format", metavar="csv|parquet", help="Default: parquet if FILE ends so, else csv."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Texts as they are, also what a spreadsheet takes for a formula.")
+    ] = False,
     home: HomeOption = None,
     as_of: AsOfOption = None,
     debug: DebugOption = False,
@@ -524,7 +527,13 @@ def export(  # noqa: PLR0917
     settings = _settings(home, as_of)
     _need_home(settings)
     wanted = describe_export(
-        customer, table, (month, first_day, last_day), output, output_format, may_overwrite=force
+        customer,
+        table,
+        (month, first_day, last_day),
+        output,
+        output_format,
+        may_overwrite=force,
+        is_raw=raw,
     )
     typer.echo(write_export(settings, wanted, sys.stdout), err=True)
 

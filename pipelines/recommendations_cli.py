@@ -4,7 +4,6 @@ What is advised is decided in SQL (``recommendations``), what was decided about 
 belongs here, nor do options and their help (``pipelines.cli``).
 """
 
-import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -22,6 +21,7 @@ from pipelines.ledger import open_ledger
 from pipelines.ledger.schema import plain
 from pipelines.serving.measure import open_tables
 from pipelines.settings import Settings
+from pipelines.tables import write_csv_rows
 
 Recommendation = Mapping[str, Any]
 """A row of ``recommendations`` by column; status and decided_at are what the ledger says now."""
@@ -154,9 +154,7 @@ def _write_json(rows: Sequence[Recommendation], output: TextIO) -> None:
 
 
 def _write_csv(rows: Sequence[Recommendation], output: TextIO) -> None:
-    writer = csv.writer(output, lineterminator="\n")
-    writer.writerow(_FIELDS)
-    writer.writerows([_text(value) for value in row.values()] for row in rows)
+    write_csv_rows(output, _FIELDS, ([_text(value) for value in row.values()] for row in rows))
 
 
 def _text(value: str | Decimal | datetime | None) -> str | None:

@@ -3,7 +3,6 @@
 Options and their help belong to ``pipelines.cli``; reading, and writing files, to ``pipelines.serving``.
 """
 
-import csv
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from pipelines.serving.export import STANDARD_OUTPUT, Export, Format, export_row
 from pipelines.serving.summary import minor_as_text
 from pipelines.serving.usage import Row, Usage, Value, read_usage
 from pipelines.settings import Settings
+from pipelines.tables import write_csv_rows
 
 CSV_COLUMNS: Final = (
     "section",
@@ -97,10 +97,12 @@ def describe_export(
     output_format: str | None = None,
     *,
     may_overwrite: bool = False,
+    is_raw: bool = False,
 ) -> Export:
     """What the options of ``meterhouse export`` ask for.
 
     :param period: --month, --from and --to.
+    :param is_raw: texts of CSV as they are, also where a spreadsheet takes them for formulas.
     :raises ConfigurationError: no period or two of them, no days, or a format that the file cannot have.
     """
     first_day, last_day = _period(*period)
@@ -115,7 +117,9 @@ def describe_export(
         raise ConfigurationError(
             "Parquet cannot go to standard output", where="--output", remedy="name a file, e.g. usage.parquet"
         )
-    return Export(table, first_day, last_day, file, cast("Format", chosen), customer_id, may_overwrite)
+    return Export(
+        table, first_day, last_day, file, cast("Format", chosen), customer_id, may_overwrite, is_raw
+    )
 
 
 def _period(month: str | None, first: str | None, last: str | None) -> tuple[date, date]:
@@ -360,9 +364,7 @@ def _write_csv(usage: Usage, output: TextIO) -> None:
             for row in sections["alerts"]
         ),
     ]
-    writer = csv.DictWriter(output, CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _text(value) for name, value in row.items()} for row in rows)
+    write_csv_rows(output, CSV_COLUMNS, ([_text(row.get(name)) for name in CSV_COLUMNS] for row in rows))
 
 
 def _text(value: Value) -> str | None:

@@ -3,7 +3,6 @@
 Options and their help belong to ``pipelines.cli``; computing to ``proof``.
 """
 
-import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
@@ -18,6 +17,7 @@ from pipelines.books.proof import Rebuilt
 from pipelines.errors import ConfigurationError
 from pipelines.ledger.schema import plain
 from pipelines.serving.summary import minor_as_text
+from pipelines.tables import write_csv_rows
 
 _DETAILED = 3
 """So many documents are shown one by one; of more, those that differ and how many there are."""
@@ -149,9 +149,8 @@ def _write_json(lines: Sequence[Mapping[str, Any]], output: TextIO) -> None:
 
 
 def _write_csv(lines: Sequence[Mapping[str, Any]], output: TextIO) -> None:
-    writer = csv.writer(output, lineterminator="\n")
-    writer.writerow(lines[0].keys())
-    writer.writerows([["" if value is None else _text(value) for value in line.values()] for line in lines])
+    rows = ([None if value is None else _text(value) for value in line.values()] for line in lines)
+    write_csv_rows(output, [*lines[0]], rows)
 
 
 def _words(value: object) -> str:

@@ -3,7 +3,6 @@
 Options and their help belong to ``pipelines.cli``; finding what is shown to ``trace``.
 """
 
-import csv
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +19,7 @@ from rich.table import Table
 from pipelines.errors import ConfigurationError
 from pipelines.ledger.schema import plain
 from pipelines.serving.summary import minor_as_text
+from pipelines.tables import select_without_formulas, write_csv_rows
 
 _SHOWN_EVENTS = 40
 _SHOWN_WINDOWS = 31
@@ -60,7 +60,8 @@ def save_trace(traced: duckdb.DuckDBPyConnection, file: Path) -> int:
     """Write ``traced_events`` to a .parquet or .csv file, with exact decimals; the number of its rows."""
     aside = file.with_name(f".{file.name}.tmp")
     path = str(aside).replace("'", "''")
-    traced.execute(f"copy (select * from traced_events) to '{path}' ({_FILES[file.suffix]})")
+    columns = "*" if file.suffix != ".csv" else select_without_formulas(traced.table("traced_events"))
+    traced.execute(f"copy (select {columns} from traced_events) to '{path}' ({_FILES[file.suffix]})")
     aside.replace(file)
     row = traced.execute("select count(*) from traced_events").fetchone()
     return int(row[0]) if row else 0
@@ -151,11 +152,13 @@ def _write_json(traced: duckdb.DuckDBPyConnection, output: TextIO) -> None:
 
 
 def _write_csv(traced: duckdb.DuckDBPyConnection, output: TextIO) -> None:
-    rows = traced.execute("select * from traced_events")
-    writer = csv.writer(output, lineterminator="\n")
-    writer.writerow([column[0] for column in rows.description])
-    while chunk := rows.fetchmany(10_000):
-        writer.writerows([["" if cell is None else _text(cell) for cell in row] for row in chunk])
+    found = traced.execute("select * from traced_events")
+
+    def rows() -> Iterator[list[str | None]]:
+        while chunk := found.fetchmany(10_000):
+            yield from ([None if cell is None else _text(cell) for cell in row] for row in chunk)
+
+    write_csv_rows(output, [column[0] for column in found.description], rows())
 
 
 def _lines(traced: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]:

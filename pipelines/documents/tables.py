@@ -3,13 +3,13 @@
 Which lines there are does not belong here.
 """
 
-import csv
 import io
 from datetime import timedelta
 
 from models.money import MINOR_UNITS
 from pipelines.documents.facts import CreditNote, Head, Invoice, Line
 from pipelines.documents.text import plain_money_text, plain_quantity_text
+from pipelines.tables import write_csv_rows
 
 COLUMNS = (
     "document_type",
@@ -40,11 +40,8 @@ COLUMNS = (
 def render_csv(document: Invoice | CreditNote) -> bytes:
     """One row per line, in the document's order. Amounts of a credit note are negative, so all add up."""
     output = io.StringIO()
-    writer = csv.writer(output, lineterminator="\n")
-    writer.writerow(COLUMNS)
     kind, sign = ("credit_note", -1) if isinstance(document, CreditNote) else ("invoice", 1)
-    for line in document.lines:
-        writer.writerow(_row(kind, document.head, line, sign))
+    write_csv_rows(output, COLUMNS, (_row(kind, document.head, line, sign) for line in document.lines))
     return output.getvalue().encode()
 
 
@@ -56,16 +53,16 @@ def _row(kind: str, head: Head, line: Line, sign: int) -> list[object]:
         head.status,
         head.issued_on,
         head.due_on,
-        _text(head.customer_id),
-        _text(head.customer_name),
+        head.customer_id,
+        head.customer_name,
         head.period_start,
         head.period_end - timedelta(days=1),
         line.line_id,
         line.line_type,
-        _text(line.subscription_id),
-        _text(line.plan_id),
-        _text(line.meter_id),
-        _text(line.description),
+        line.subscription_id,
+        line.plan_id,
+        line.meter_id,
+        line.description,
         line.service_start,
         line.service_end - timedelta(days=1),
         None if line.quantity is None else plain_quantity_text(line.quantity),
@@ -74,8 +71,3 @@ def _row(kind: str, head: Head, line: Line, sign: int) -> list[object]:
         head.currency,
         line.corrects,
     ]
-
-
-def _text(value: str | None) -> str | None:
-    """What a spreadsheet would take for a formula gets an apostrophe in front, which makes it text there."""
-    return "'" + value if value and value[0] in "=+-@\t\r" else value

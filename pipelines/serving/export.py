@@ -20,6 +20,7 @@ from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
 from pipelines.serving.measure import Grain, grain_of
 from pipelines.serving.readers import need_customer, open_published
+from pipelines.tables import select_without_formulas
 
 Format = Literal["csv", "parquet"]
 STANDARD_OUTPUT: Final = Path("-")
@@ -34,6 +35,7 @@ class Export:
     :param first_day: with ``last_day`` (included): days of usage, or the last days of cycles.
     :param customer_id: None: all customers.
     :param file: ``-`` is standard output.
+    :param is_raw: texts of CSV as they are, also where a spreadsheet takes them for formulas.
     """
 
     table: str
@@ -43,6 +45,7 @@ class Export:
     format: Format = "csv"
     customer_id: str | None = None
     may_overwrite: bool = False
+    is_raw: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ def export_rows(home: Home, export: Export, output: TextIO) -> Written:
             f" order by {day}, columns(*)",
             params={**customer, "first_day": export.first_day, "last_day": export.last_day},
         )
+        if export.format == "csv" and not export.is_raw:
+            rows = rows.select(select_without_formulas(rows))
         try:
             to_output = export.file == STANDARD_OUTPUT
             count = _write_to(output, rows) if to_output else _write_file(export, rows)

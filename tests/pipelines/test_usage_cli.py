@@ -278,6 +278,19 @@ def test_standard_output_takes_csv_alone(settings, customer):
     assert told == f"Wrote {len(rows) - 1:,} rows of daily_usage."
 
 
+@pytest.mark.parametrize("to_file", [True, False])
+def test_an_export_has_no_formulas_but_with_raw(finished_home, cli, tmp_path, to_file):
+    with duckdb.connect(str(Home(finished_home).published_file)) as connection:
+        connection.execute("update daily_usage set customer_id = '=1+1', meter_id = '-5'")
+    for more, expected in (([], "'=1+1"), (["--raw"], "=1+1")):
+        file = tmp_path / f"march{len(more)}.csv"
+        target = ["--output", file] if to_file else []
+        done = cli("export", "--month", "2026-03", *more, *target, "--home", finished_home, "--as-of", NOW)
+        assert done.returncode == 0, done.stderr
+        rows = list(csv.DictReader(io.StringIO(file.read_text() if to_file else done.stdout)))
+        assert {(row["customer_id"], row["meter_id"]) for row in rows} == {(expected, "-5")}
+
+
 def test_an_empty_export_says_which_days_there_are(settings, marts, customer, tmp_path):
     wanted = describe_export(customer, "daily_usage", ("2031-03", None, None), tmp_path / "a.csv")
     told = write_export(settings, wanted, io.StringIO())
