@@ -13,15 +13,19 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from filelock import FileLock, Timeout
+
 from pipelines.errors import ConfigurationError, MeterhouseError
+from pipelines.files import OWNER_FILE, make_private_folder, share
 from pipelines.home import Home
+from pipelines.lake.links import RefusedLink, is_of_lake, links_out_of_lake
 from pipelines.lake.proof import need_whole
 from pipelines.ledger import open_ledger
 from pipelines.ledger.dump import dump_ledger, load_ledger
@@ -35,6 +39,8 @@ _EXPORTS = PurePosixPath("lake/ledger")
 _LEDGER = PurePosixPath("ledger")
 _ASIDE = ".restoring"
 _DECIDED = ".restored"
+_WORKPLACE = ".meterhouse-backup-"
+_WORK_LOCK = "lock"
 _BLOCK = 1 << 20
 
 Progress = Callable[[int, int, str], None]
@@ -47,11 +53,13 @@ class Backup:
     :param made_at: by the clock of the command that made it.
     :param files: of the lake and the documents.
     :param rows: of the ledger, by table.
+    :param refused: links inside the lake that were left out; known to the command that makes it.
     """
 
     made_at: datetime
     files: int
     rows: dict[str, int]
+    refused: tuple[RefusedLink, ...] = field(default=(), compare=False)
 
 
 def back_up(home: Home, file: Path, made_at: datetime, on_progress: Progress | None = None) -> Backup:
@@ -69,21 +77,42 @@ def back_up(home: Home, file: Path, made_at: datetime, on_progress: Progress | N
     if not file.parent.is_dir():
         raise ConfigurationError(f"there is no folder {file.parent}", where="backup", remedy="make it first")
     need_whole(home)
-    aside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        with tempfile.TemporaryDirectory(dir=file.parent, prefix=".ledger-") as dumped:
-            with open_ledger(home) as ledger:
-                revision = dump_ledger(ledger, Path(dumped))
-            members = [*_home_files(home), *_ledger_files(Path(dumped))]
-            _write(aside, members, made_at, revision, on_progress)
+    with _workplace(file.parent) as folder:
+        aside, dumped = folder / file.name, folder / "ledger"
+        dumped.mkdir()
+        with open_ledger(home) as ledger:
+            revision = dump_ledger(ledger, dumped)
+        members = [*_home_files(home), *_ledger_files(dumped)]
+        _write(aside, members, made_at, revision, on_progress)
+        aside.chmod(OWNER_FILE)
         with _opened(aside) as archive:
             backup = _read(archive, None)
         _sync(aside)
         aside.replace(file)
         _sync(file.parent)
-    finally:
-        aside.unlink(missing_ok=True)
-    return backup
+    return replace(backup, refused=tuple(links_out_of_lake(home)))
+
+
+@contextmanager
+def _workplace(beside: Path) -> Iterator[Path]:
+    """A folder of its owner only, in which a backup is made; what killed ones left beside it is removed.
+
+    Whoever works in one holds its lock, which the system releases when the process ends.
+    """
+    for left in beside.glob(f"{_WORKPLACE}*"):
+        with suppress(Timeout), FileLock(left / _WORK_LOCK, timeout=0):
+            shutil.rmtree(left, ignore_errors=True)
+    while True:
+        folder = Path(tempfile.mkdtemp(dir=beside, prefix=_WORKPLACE))
+        with suppress(FileNotFoundError), FileLock(folder / _WORK_LOCK):
+            # Between the two steps another backup may have taken it for one that was left.
+            if not (folder / _WORK_LOCK).exists():
+                continue
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+            return
 
 
 def restore(home: Home, file: Path, on_progress: Progress | None = None) -> Backup:
@@ -107,11 +136,15 @@ def restore(home: Home, file: Path, on_progress: Progress | None = None) -> Back
     shutil.rmtree(aside, ignore_errors=True)
     is_loaded = False
     try:
+        make_private_folder(aside)
         made = Home(aside / "home").ensure()
         with _opened(file) as archive:
             backup = _read(archive, aside, on_progress)
         for name in _FOLDERS:
             _move(aside / name, made.root / name)
+        for folder in (made.catalog, made.accounts):
+            for path in folder.rglob("*"):
+                share(path)
         (aside / _MANIFEST).replace(made.root / _MANIFEST)
         with open_ledger(made) as ledger:
             load_ledger(ledger, aside / _LEDGER, may_hold_it=was_cut_off)
@@ -176,6 +209,8 @@ def _home_files(home: Home) -> Iterator[tuple[PurePosixPath, Path]]:
         for path in sorted((home.root / name).rglob("*")):
             inside = PurePosixPath(path.relative_to(home.root).as_posix())
             is_hidden = any(part.startswith(".") for part in inside.parts)
+            if name == home.lake.name and not is_of_lake(home, path):
+                continue
             if path.is_file() and not is_hidden and not inside.is_relative_to(_EXPORTS):
                 yield inside, path
 
@@ -222,7 +257,8 @@ def _read(archive: tarfile.TarFile, into: Path | None, on_progress: Progress | N
     rows: dict[str, int] = {}
     manifest: dict[str, Any] | None = None
     for entry in archive:
-        source = archive.extractfile(entry)
+        # A link would be read as what it leads to.
+        source = archive.extractfile(entry) if entry.isreg() else None
         if source is None or manifest is not None or not _is_plain(entry.name):
             raise _not_whole(archive, f"{entry.name} does not belong into a backup")
         if entry.name == _MANIFEST:

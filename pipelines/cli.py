@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.errors import ConfigurationError, MeterhouseError
+from pipelines.files import keep_private, open_to_others
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +55,7 @@ DebugOption = Annotated[
 def main() -> None:
     """Entry point of the console script."""
     logging.getLogger("meterhouse").addHandler(logging.NullHandler())
+    keep_private()
     try:
         app(prog_name="meterhouse")
     except MeterhouseError as error:
@@ -271,6 +273,7 @@ def check(
     from pipelines.catalog import load_configuration
     from pipelines.checks import stale_sources, unbalanced_batches
     from pipelines.ingest import by_reason, pending
+    from pipelines.lake.links import links_out_of_lake
     from pipelines.maintenance.lake_check import check_lake, set_strangers_aside
     from pipelines.progress import Terminal
 
@@ -307,6 +310,8 @@ def check(
         typer.echo(f"Left alone in the inbox: {len(found.left):,}.")
         for line in by_reason(((left.name, left.reason) for left in found.left), _MOST_LISTED):
             typer.echo(f"  {line}")
+    for folder in open_to_others(settings.home):
+        typer.echo(f"Warning: others may read {folder.name}/; the next command that writes ends that.")
     for stale in stale_sources(settings.home, configuration.sources, settings.now()):
         typer.echo(f"Warning: {stale}")
     if faults := unbalanced_batches(settings.home):
@@ -320,6 +325,9 @@ def check(
         lake = check_lake(settings.home, step.update)
     for name in lake.strangers:
         typer.echo(f"Warning: lake/{name}: no commit names it; it is never read. --set-aside moves it away")
+    for link in links_out_of_lake(settings.home):
+        if link.name.removeprefix("lake/") not in lake.strangers:
+            typer.echo(f"Warning: {link}")
     lake.need_whole()
     typer.echo(f"Lake: {lake.file_count:,} files are as they were committed.")
 
@@ -757,6 +765,8 @@ def backup(
         steps.step("Backing up and checking") as step,
     ):
         made = back_up(settings.home, file.expanduser().resolve(), settings.now(), step.update)
+    for link in made.refused:
+        typer.echo(f"Warning: {link}")
     rows = sum(made.rows.values())
     typer.echo(f"{file}: {made.files:,} files and {rows:,} rows of the ledger, read back and whole.")
 

@@ -12,6 +12,7 @@ from pipelines.assets.books import issued_documents
 from pipelines.assets.payments import payment_assets
 from pipelines.assets.serving import exposures, published_asset
 from pipelines.assets.warehouse import warehouse_asset
+from pipelines.files import keep_private
 from pipelines.jobs import automation_for
 from pipelines.lock import hold_home
 from pipelines.partitions import partitions_for
@@ -76,4 +77,5 @@ def _session_resource(settings: Settings, session: Session | None) -> dg.Resourc
 @dg.definitions
 def defs() -> dg.Definitions:
     """What ``dagster dev -m pipelines.definitions`` loads."""
+    keep_private()
     return build_definitions()

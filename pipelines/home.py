@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.files import make_private_folder, make_shared_folder
+
 
 @dataclass(frozen=True)
 class Home:
@@ -67,15 +69,8 @@ class Home:
 
     def ensure(self) -> "Home":
         """Make the folders that are missing; existing content stays as it is."""
-        for folder in (
-            self.catalog,
-            self.accounts,
-            self.inbox,
-            self.lake,
-            self.warehouse,
-            self.ledger,
-            self.serving,
-            self.cache,
-        ):
-            folder.mkdir(parents=True, exist_ok=True)
+        for folder in (self.catalog, self.accounts, self.inbox, self.serving):
+            make_shared_folder(folder)
+        for folder in (self.lake, self.warehouse, self.ledger, self.cache):
+            make_private_folder(folder)
         return self

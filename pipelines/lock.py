@@ -10,6 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from pipelines.files import make_shared_folder, tighten
 from pipelines.home import Home
 
 _SAY_AGAIN_SECONDS = 30.0
@@ -24,7 +25,7 @@ def hold_home(home: Home, command: str, on_wait: Callable[[str], None] | None = 
     :param command: what the holder does, for those who wait.
     :param on_wait: called with who holds the lock when waiting begins, and every half minute.
     """
-    home.root.mkdir(parents=True, exist_ok=True)
+    make_shared_folder(home.root)
     lock = FileLock(home.lock_file, is_singleton=True, thread_local=False)
     is_outermost = not lock.is_locked
     timeout = 0.0
@@ -39,6 +40,7 @@ def hold_home(home: Home, command: str, on_wait: Callable[[str], None] | None = 
     try:
         if is_outermost:
             _write_holder(home, command)
+            tighten(home)
         yield
     finally:
         if is_outermost:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from pipelines.errors import MeterhouseError
+from pipelines.files import make_private_folder
 from pipelines.home import Home
 from pipelines.reports import report
 from pipelines.session import Session
@@ -39,7 +40,7 @@ retention:
 def instance_dir(home: Home) -> Path:
     """Dagster's own folder in the home: settings, run history, logs. It may be deleted."""
     folder = home.root / ".dagster"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private_folder(folder)
     settings = folder / "dagster.yaml"
     if not settings.exists():
         settings.write_text(_INSTANCE, encoding="utf-8")

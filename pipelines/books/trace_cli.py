@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.errors import ConfigurationError
+from pipelines.files import share
 from pipelines.ledger.schema import plain
 from pipelines.serving.summary import minor_as_text
 from pipelines.tables import select_without_formulas, write_csv_rows
@@ -62,6 +63,7 @@ def save_trace(traced: duckdb.DuckDBPyConnection, file: Path) -> int:
     path = str(aside).replace("'", "''")
     columns = "*" if file.suffix != ".csv" else select_without_formulas(traced.table("traced_events"))
     traced.execute(f"copy (select {columns} from traced_events) to '{path}' ({_FILES[file.suffix]})")
+    share(aside)
     aside.replace(file)
     row = traced.execute("select count(*) from traced_events").fetchone()
     return int(row[0]) if row else 0

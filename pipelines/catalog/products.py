@@ -3,10 +3,12 @@
 What a product sells does not belong here; it is data under data/products/.
 """
 
+import os
 import shutil
 from pathlib import Path
 
 from pipelines.errors import ConfigurationError, Fault
+from pipelines.files import share
 from pipelines.home import Home
 
 PRODUCTS = Path(__file__).resolve().parents[2] / "data" / "products"
@@ -35,7 +37,7 @@ def copy_product(home: Home, name: str) -> None:
             str(file), "file", f"is there and differs from that of {name}", "keep it in another place first"
         )
         for file in sorted(files)
-        if (home.root / file).exists() and (home.root / file).read_bytes() != (source / file).read_bytes()
+        if os.path.lexists(home.root / file) and not _is_equal(home.root / file, source / file)
     ]
     if faults:
         raise ConfigurationError(
@@ -48,3 +50,8 @@ def copy_product(home: Home, name: str) -> None:
     for file in files:
         if not (home.root / file).exists():
             shutil.copyfile(source / file, home.root / file)
+            share(home.root / file)
+
+
+def _is_equal(file: Path, other: Path) -> bool:
+    return file.is_file() and file.read_bytes() == other.read_bytes()

@@ -13,6 +13,7 @@ import duckdb
 
 from pipelines.documents.facts import open_published
 from pipelines.errors import ConfigurationError, MeterhouseError
+from pipelines.files import make_shared_folder, share
 
 FOCUS_VERSION: Final = "1.4"
 DATASET: Final = "CostAndUsage"
@@ -70,7 +71,7 @@ def export_focus(published_file: Path, month: date, output: Path, *, may_overwri
             )
         columns = connection.execute("describe chosen").fetchall()
         metadata = _metadata(connection, [(name, kind) for name, kind, *_ in columns], charge_count)
-        output.parent.mkdir(parents=True, exist_ok=True)
+        make_shared_folder(output.parent)
         aside = output.with_name(f".{output.name}.tmp")
         if file_format == "csv":
             written = ", ".join(_as_text(name, kind) for name, kind, *_ in columns)
@@ -82,8 +83,10 @@ def export_focus(published_file: Path, month: date, output: Path, *, may_overwri
             )
         target = str(aside).replace("'", "''")
         connection.execute(f"copy ({query} order by InvoiceId, InvoiceDetailId) to '{target}' ({options})")
+    share(aside)
     aside.replace(output)
     metadata_file.write_text(json.dumps(metadata, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    share(metadata_file)
     return Exported(output, metadata_file, charge_count)
 
 

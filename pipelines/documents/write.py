@@ -11,6 +11,7 @@ from pipelines.documents.facts import CreditNote, Invoice, Published
 from pipelines.documents.render import render_html, render_pdf
 from pipelines.documents.tables import render_csv
 from pipelines.errors import MeterhouseError
+from pipelines.files import make_shared_folder, share
 
 FORMATS = ("pdf", "html", "csv")
 _BATCH = 200
@@ -40,7 +41,7 @@ def write_documents(
     :param replace: files with other content are overwritten.
     :raises MeterhouseError: some files hold other content and were kept; the rest is written.
     """
-    output.mkdir(parents=True, exist_ok=True)
+    make_shared_folder(output)
     documents: list[Invoice | CreditNote] = [*published.invoices, *published.credit_notes]
     written, done = Written(), 0
 
@@ -98,5 +99,6 @@ def _put(file: Path, content: bytes, written: Written, *, replace: bool) -> None
             return
     aside = file.with_name(f".{file.name}.tmp")
     aside.write_bytes(content)
+    share(aside)
     aside.replace(file)
     written.files.append(file)

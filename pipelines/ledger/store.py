@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines.errors import MeterhouseError
+from pipelines.files import tighten
 from pipelines.home import Home
 from pipelines.ledger.connect import WRITES, Address, describe_failure, find_address, make_engine
 from pipelines.ledger.export import (
@@ -54,6 +55,7 @@ def open_ledger(home: Home, url: str | None = None, environment: Mapping[str, st
     :raises LedgerError: it cannot be reached, or a newer version wrote it.
     """
     address = find_address(home, url, environment)
+    tighten(home)
     engine = make_engine(address)
     try:
         was_migrated = migrate(engine, address, home)

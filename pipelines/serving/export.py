@@ -17,6 +17,7 @@ import duckdb
 
 from pipelines.build import flush_to_disk
 from pipelines.errors import ConfigurationError, MeterhouseError
+from pipelines.files import make_shared_folder, share
 from pipelines.home import Home
 from pipelines.serving.measure import Grain, grain_of
 from pipelines.serving.readers import need_customer, open_published
@@ -127,13 +128,14 @@ def _write_to(output: TextIO, rows: duckdb.DuckDBPyRelation) -> int:
 
 
 def _write_file(export: Export, rows: duckdb.DuckDBPyRelation) -> int:
-    export.file.parent.mkdir(parents=True, exist_ok=True)
+    make_shared_folder(export.file.parent)
     fresh = export.file.with_name(f".{export.file.name}.{secrets.token_hex(4)}")
     try:
         if export.format == "csv":
             rows.write_csv(str(fresh), header=True)
         else:
             rows.write_parquet(str(fresh), compression="zstd")
+        share(fresh)
         flush_to_disk(fresh)
         _put_in_place(fresh, export)
     finally:

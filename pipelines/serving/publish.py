@@ -13,6 +13,7 @@ import duckdb
 
 from pipelines.build import flush_to_disk
 from pipelines.errors import MeterhouseError
+from pipelines.files import make_shared_folder, share
 from pipelines.home import Home
 
 STORAGE_VERSION = "v1.0.0"
@@ -58,12 +59,13 @@ def publish(home: Home, tables: Sequence[PublishedTable], publication: Publicati
         raise MeterhouseError(
             "there is no warehouse to publish", where=str(home.warehouse_file), remedy="run `meterhouse run`"
         )
-    home.serving.mkdir(parents=True, exist_ok=True)
+    make_shared_folder(home.serving)
     for leftover in home.serving.glob(".meterhouse-*"):
         leftover.unlink(missing_ok=True)
     fresh = home.serving / f".meterhouse-{secrets.token_hex(4)}.duckdb"
     try:
         row_counts = _copy(home.warehouse_file, fresh, tables, publication)
+        share(fresh)
         flush_to_disk(fresh)
         fresh.replace(home.published_file)
         flush_to_disk(home.serving)

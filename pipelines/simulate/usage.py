@@ -19,6 +19,7 @@ import polars as pl
 from models.events import SourcesDocument
 from pipelines.catalog import load_configuration
 from pipelines.errors import ConfigurationError, MeterhouseError
+from pipelines.files import make_shared_folder, share
 from pipelines.home import Home
 from pipelines.simulate.demand import Demand, build_demand, meter_fields, property_keys
 from pipelines.simulate.draw import CHANGES, COPIES, LATE_FILE_EVERY, Slice, draw
@@ -204,8 +205,9 @@ class _Writer:
                     remedy="the catalog or accounts changed since: simulate with another --seed",
                 )
         for path, target in self.done:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_shared_folder(target.parent)
             if not target.exists():
+                share(path)
                 path.replace(target)
         return sorted(target for _, target in self.done)
 

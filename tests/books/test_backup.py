@@ -9,6 +9,7 @@ import sys
 import tarfile
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -18,7 +19,7 @@ import sqlalchemy as sa
 from issued import find_invoice
 
 import pipelines.ledger.dump  # noqa: F401  # all tables are known
-from pipelines.backup import back_up, restore
+from pipelines.backup import _workplace, back_up, restore
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
 from pipelines.ledger import URL_VARIABLE, Alert, LedgerError, Message, open_ledger
@@ -206,6 +207,20 @@ def test_a_member_that_leads_elsewhere_is_refused(archive, name, tmp_path):
     assert not (tmp_path / "outside").exists()
 
 
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE])
+def test_a_member_that_is_no_file_is_refused(archive, kind, tmp_path):
+    """A link to another member would be read as that member."""
+    changed = tmp_path / "changed.tar"
+    with tarfile.open(archive) as source, tarfile.open(changed, "w") as target:
+        for entry in source:
+            if entry.name == "backup.json":
+                odd = tarfile.TarInfo("lake/odd")
+                odd.type, odd.linkname = kind, "lake/x.parquet"
+                target.addfile(odd)
+            target.addfile(entry, source.extractfile(entry))
+    assert "lake/odd does not belong into a backup" in refused(changed, tmp_path)
+
+
 def test_another_revision_of_the_ledger_is_refused(archive, tmp_path):
     changed = tmp_path / "changed.tar"
     with tarfile.open(archive) as source, tarfile.open(changed, "w") as target:
@@ -239,8 +254,8 @@ def test_nothing_is_restored_into_a_ledger_with_rows(home, archive, tmp_path, le
 DEADLY = ("open", "os.rename", "os.rmdir", "sqlite3.connect", "socket.connect")
 
 
-def restore_dying(home, file, at, of):
-    """Restore in a process of its own that kills itself before its ``at``-th change; what it ended with.
+def dying(work, at, of):
+    """Do work in a process of its own that kills itself before its ``at``-th change; what it ended with.
 
     :param of: only changes that concern this folder count.
     """
@@ -259,7 +274,7 @@ def restore_dying(home, file, at, of):
 
     sys.addaudithook(watch)
     try:
-        restore(home, file)
+        work()
         os._exit(0)
     finally:
         os._exit(1)
@@ -278,7 +293,7 @@ def test_a_restore_that_is_killed_leaves_all_or_nothing_and_the_next_one_succeed
         url = request.getfixturevalue("postgres_server").new_database() if ledger_url else ""
         monkeypatch.setenv(URL_VARIABLE, url)
         target = Home(tmp_path / f"restored-{at}")
-        code = restore_dying(target, tmp_path / "b.tar", at, target.root / folder if folder else "")
+        code = dying(partial(restore, target, tmp_path / "b.tar"), at, target.root / folder if folder else "")
         assert code in {0, -9}
         killed += code == -9
         is_home = (target.catalog / "plans.yml").exists()
@@ -316,6 +331,64 @@ def test_no_backup_replaces_another(archive):
     with pytest.raises(ConfigurationError, match="exists"):
         back_up(Home(archive.parent / "source"), archive, NOW)
     assert archive.read_bytes() == before
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o277])
+def test_a_backup_and_what_is_restored_are_their_owners_whatever_the_umask(tmp_path, monkeypatch, umask):
+    monkeypatch.delenv(URL_VARIABLE, raising=False)
+    before = os.umask(umask)
+    try:
+        home = Home(tmp_path / "source")
+        os.umask(umask & 0o077)
+        home.ensure()
+        (home.catalog / "plans.yml").write_text("plans: []")
+        (home.lake / "x.parquet").write_bytes(b"x")
+        back_up(home, tmp_path / "b.tar", NOW)
+        other = Home(tmp_path / "other")
+        restore(other, tmp_path / "b.tar")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "b.tar").stat().st_mode & 0o777 == 0o600
+    for folder in (other.lake, other.ledger, home.lake, home.ledger):
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert (other.catalog / "plans.yml").stat().st_mode & 0o777 == 0o666 & ~(umask & 0o077)
+
+
+def test_what_killed_backups_left_is_removed_and_what_others_make_is_not(archive, tmp_path):
+    """kill -9 before every file that a backup opens or renames; the next one leaves nothing but itself."""
+    home, folder = Home(archive.parent / "source"), tmp_path / "backups"
+    folder.mkdir()
+    killed, code = 0, -9
+    while code == -9:
+        code = dying(lambda: back_up(home, folder / "new.tar", NOW), killed + 1, folder)
+        killed += code == -9
+        (folder / "new.tar").unlink(missing_ok=True)
+    assert code == 0
+    assert killed >= 5
+    assert list(folder.iterdir()) == []
+    with _workplace(folder) as others:
+        back_up(home, folder / "new.tar", NOW)
+        assert others.is_dir()
+    assert [path.name for path in folder.iterdir()] == ["new.tar"]
+
+
+def test_links_out_of_the_lake_are_left_out_and_told_and_the_rest_is_backed_up(tmp_path, monkeypatch):
+    monkeypatch.delenv(URL_VARIABLE, raising=False)
+    home = Home(tmp_path / "source").ensure()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret").write_text("secret")
+    (home.lake / "real").write_text("real")
+    (home.lake / "inside").symlink_to(home.lake / "real")
+    (home.lake / "file").symlink_to(tmp_path / "outside" / "secret")
+    (home.lake / "folder").symlink_to(tmp_path / "outside")
+    (home.lake / "gone").symlink_to(tmp_path / "nowhere")
+    (home.accounts / "customers.csv").symlink_to(tmp_path / "outside" / "secret")
+    made = back_up(home, tmp_path / "b.tar", NOW)
+    assert [link.name for link in made.refused] == ["lake/file", "lake/folder", "lake/gone"]
+    with tarfile.open(tmp_path / "b.tar") as members:
+        names = [name for name in members.getnames() if name.startswith(("lake/", "accounts/"))]
+        assert names == ["accounts/customers.csv", "lake/inside", "lake/real"]
+        assert all(member.isreg() for member in members)
 
 
 def test_secrets_are_not_in_it(home, tmp_path, monkeypatch):

@@ -1,0 +1,90 @@
+"""Who may read the files that are written: what a home remembers is for its owner, what it gives away is not.
+
+What is in the files does not belong here.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipelines.home import Home
+
+OWNER_FILE, OWNER_FOLDER = 0o600, 0o700
+
+_UMASK = "METERHOUSE_UMASK"
+"""Set for the processes that this one starts: the umask that the first of them was given."""
+
+
+def keep_private() -> None:
+    """From now on what this process and those it starts write is for its owner, unless it is shared."""
+    given = os.umask(0o077)
+    os.environ.setdefault(_UMASK, f"{given:03o}")
+
+
+def given_umask() -> int:
+    """The umask that the person or the service manager gave."""
+    if given := os.environ.get(_UMASK):
+        return int(given, 8)
+    # Setting it is the only other way to ask, and threads would notice.
+    status = Path("/proc/self/status")
+    found = re.search(r"^Umask:\s*([0-7]+)$", status.read_text(), re.MULTILINE) if status.exists() else None
+    return int(found[1], 8) if found else 0o077
+
+
+def share(path: Path) -> None:
+    """Give a file or folder that was just made the mode that the given umask leaves."""
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~given_umask())
+
+
+def make_shared_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are missing, with the mode that the given umask leaves."""
+    if not folder.is_dir():
+        make_shared_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        share(folder)
+
+
+def make_private_folder(folder: Path) -> None:
+    """Make a folder where it is missing; those above it are shared."""
+    make_shared_folder(folder.parent)
+    folder.mkdir(mode=OWNER_FOLDER, exist_ok=True)
+
+
+def private_folders(home: "Home") -> list[Path]:
+    """The home's folders that are for its owner only, as far as they are there."""
+    folders = (home.lake, home.ledger, home.warehouse, home.cache, home.root / ".dagster", home.root / "gate")
+    return [folder for folder in folders if folder.is_dir()]
+
+
+def open_to_others(home: "Home") -> list[Path]:
+    """Those of them that others may read or enter."""
+    return [folder for folder in private_folders(home) if folder.stat().st_mode & 0o077]
+
+
+def tighten(home: "Home") -> None:
+    """Take from others what they may do with these folders and all that is in them.
+
+    A folder's own mode is changed last: while it is open, the next call does it all again. Where the file
+    system has no modes, or another user owns a file, it stays as it is.
+    """
+    for folder in open_to_others(home):
+        for path in _inside(folder):
+            _close(path)
+        _close(folder)
+
+
+def _inside(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder, topdown=False):
+        yield from (Path(parent, name) for name in (*names, *folders))
+
+
+def _close(path: Path) -> None:
+    try:
+        # A link's own mode means nothing, and what it leads to may be elsewhere.
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode & 0o700)
+    except OSError:
+        return
