@@ -94,6 +94,11 @@ NUMERIC_KINDS = frozenset({Kind.INTEGER, Kind.DECIMAL})
 
 # A JSON number with more significant digits than a double carries was already rounded by someone.
 MAX_JSON_DIGITS = 15
+# A larger record is malformed; this much of it is stored.
+MAX_RECORD_BYTES = 16 << 20
+SHOWN_RECORD_BYTES = 64 << 10
+# Objects, arrays and their members, counted together.
+MAX_RECORD_VALUES = 1_000_000
 FUTURE_TOLERANCE_HOURS = 24
 # Records with one event_id this far apart, and not on one UTC day, are separate events.
 IDENTITY_WINDOW_DAYS = 35

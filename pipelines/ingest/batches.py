@@ -238,7 +238,9 @@ def ingest_file(
         reader = reader_for(file, plan)
         try:
             with Identity(lake, batch, cache, reading.replaces) as identity:
-                blocks = _in_order(blocks_of(reader), lambda block: _type_block(reader, block, plan, as_of))
+                blocks = _in_order(
+                    blocks_of(reader), lambda block: _type_block(reader, block, plan, as_of), reader.is_heavy
+                )
                 block_rows, reasons, seen = _stage(batch, identity, blocks, reading, report)
                 warnings = _lacking(reader, plan, seen) if block_rows else ()
                 _require_unchanged(file)
@@ -414,13 +416,19 @@ def _stage(
     return block_rows, reasons, seen
 
 
-def _in_order(blocks: Iterator[Block], work: Callable[[Block], _Typed]) -> Iterator[_Typed]:
-    """Work on some blocks at once; results in the order of the blocks."""
+def _in_order(
+    blocks: Iterator[Block], work: Callable[[Block], _Typed], is_heavy: Callable[[Block], bool]
+) -> Iterator[_Typed]:
+    """Work on some blocks at once, on a heavy one alone; results in the order of the blocks."""
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="ingest") as pool:
         waiting: deque[Future[_Typed]] = deque()
         for block in blocks:
+            is_alone = is_heavy(block)
+            while waiting and is_alone:
+                yield waiting.popleft().result()
             waiting.append(pool.submit(work, block))
-            if len(waiting) >= _IN_FLIGHT:
+            del block
+            while len(waiting) >= (1 if is_alone else _IN_FLIGHT):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -20,7 +20,7 @@ from pipelines.ingest import exact
 from pipelines.ingest.delimited import cells_of_columns
 from pipelines.ingest.mapping import Plan
 from pipelines.ingest.named import need_named
-from pipelines.ingest.reading import UnreadableError, finish_cells, map_cells, quoted
+from pipelines.ingest.reading import HEAVY_RECORD_BYTES, UnreadableError, finish_cells, map_cells, quoted
 
 BLOCK_ROWS = 65_536
 
@@ -68,6 +68,10 @@ class ParquetReader:
     def raw(self, block: pl.DataFrame) -> _RawRows:
         """The rows of a block, each as JSON."""
         return _RawRows(block)
+
+    def is_heavy(self, block: pl.DataFrame) -> bool:
+        """Whether its records are large on average."""
+        return block.estimated_size() > HEAVY_RECORD_BYTES * block.height
 
     def cells(self, block: pl.DataFrame) -> pl.DataFrame:
         """The records of a block; none of them is malformed."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, Inexact
 from typing import NoReturn
 
-from models.events import MAX_JSON_DIGITS, EventField, Kind
+from models.events import MAX_JSON_DIGITS, MAX_RECORD_VALUES, EventField, Kind
 from pipelines.ingest.mapping import Choice, Condition, Place, Plan
 
 # Deeper JSON is refused: readers of every kind, the lake's included, give up somewhere.
@@ -60,6 +60,20 @@ def _integer(text: str) -> Number:
 
 def _refuse_constant(text: str) -> NoReturn:
     raise Malformed(f"{text} is not JSON")
+
+
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+
+
+def has_too_many_values(text: str) -> bool:
+    """Whether a record has more values than can be held, each being larger than its text."""
+    if _most_values(text) <= MAX_RECORD_VALUES:
+        return False
+    return _most_values(_STRING.sub("", text)) > MAX_RECORD_VALUES
+
+
+def _most_values(text: str) -> int:
+    return 1 + sum(map(text.count, "[{,"))
 
 
 _decoder = json.JSONDecoder(

@@ -4,16 +4,18 @@ Only records whose event id occurs more than once, in the batch or in the lake n
 Where records go afterwards does not belong here.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.events import IDENTITY_WINDOW_DAYS
@@ -24,10 +26,12 @@ from pipelines.ingest.lake import Batch
 from pipelines.lake.commits import Lake
 
 _WINDOW_US = IDENTITY_WINDOW_DAYS * 86_400_000_000
-_MEMORY = "512MB"
+_MEMORY = "256MB"
 # Batches up to this size are looked up through the cache; for larger ones reading the files is cheaper.
 _SMALL_BATCH = 200_000
-_KEY = "event_id, revision"
+_KEY = ("event_id", "revision")
+# Of the lake's files, where any row may be large.
+_FEW_ROWS = 512
 _KEY_COLUMNS = ("event_id", "revision", "occurred_at", "payload_hash", "source_row")
 _COMPARED = tuple(name for name in PAYLOAD_COLUMNS if name not in {"occurred_at", "properties"})
 
@@ -290,10 +294,8 @@ class Identity:
 
     def _judge_unequal(self) -> None:
         """Keys with several payloads, one by one in order, compared by value."""
-        self._engine.execute(
-            "create table unequal as select event_id, revision from keyed where payload_count > 1"
-        )
-        self._collect_payloads()
+        unequal = self._engine.execute("select event_id, revision from keyed where payload_count > 1")
+        self._collect_payloads(pl.DataFrame(unequal.to_arrow_table()))
         found: list[tuple[int, bool]] = []
         for rows in self._payload_groups():
             known: list[_Known] = []
@@ -306,36 +308,45 @@ class Identity:
         with _given(self._engine, pl.DataFrame(found, schema=["source_row", "is_duplicate"], orient="row")):
             self._engine.execute("insert into verdicts select source_row, is_duplicate from given")
 
-    def _collect_payloads(self) -> None:
-        compared = ", ".join(f"{name}::varchar as {name}" for name in _COMPARED)
-        columns = f"event_id, revision, epoch_us(occurred_at) as instant_us, {compared}, properties"
-        staged = [*PAYLOAD_COLUMNS, "event_id", "revision", "source_row"]
-        is_made = False
+    def _collect_payloads(self, unequal: pl.DataFrame) -> None:
+        """What records of these keys say, as hashes: they may be large and many."""
+        self._engine.execute("""
+            create table payloads
+            (event_id varchar, revision bigint, instant_us bigint, source_row bigint, payload varchar)
+        """)
         for event_date in self._batch.dates:
-            for part in self._batch.parts(event_date, staged):
-                with _given(self._engine, part):
-                    select = f"select {columns}, source_row from given semi join unequal using ({_KEY})"
-                    self._engine.execute(
-                        f"{'insert into payloads' if is_made else 'create table payloads as'} {select}"
-                    )
-                    is_made = True
-        files = self._engine.execute(
-            "select distinct filename from lake_rows semi join unequal using (event_id, revision)"
-        ).fetchall()
-        if files:
-            self._engine.execute(
-                f"""
-                insert into payloads select {columns}, null
-                from read_parquet({_sql_list(name for (name,) in files)}, hive_partitioning = false)
-                semi join unequal using ({_KEY})
-                where {self._counts}
-                """
-            )
+            for part in self._batch.parts(event_date, [*PAYLOAD_COLUMNS, *_KEY, "source_row"]):
+                self._add_payloads(part.join(unequal, on=_KEY, how="semi", maintain_order="left"))
+        with _given(self._engine, unequal):
+            files = self._engine.execute(
+                "select distinct filename from lake_rows semi join given using (event_id, revision)"
+            ).fetchall()
+        for (name,) in files:
+            with pq.ParquetFile(name) as file:
+                for batch in file.iter_batches(_FEW_ROWS, columns=[*PAYLOAD_COLUMNS, *_KEY, "batch_id"]):
+                    rows = pl.DataFrame(pa.Table.from_batches([batch])).join(unequal, on=_KEY, how="semi")
+                    if rows.height:
+                        with _given(self._engine, rows):
+                            counting = self._engine.execute(
+                                f"select *, null::bigint as source_row from given where {self._counts}"
+                            ).to_arrow_table()
+                        self._add_payloads(pl.DataFrame(counting))
+
+    def _add_payloads(self, rows: pl.DataFrame) -> None:
+        if not rows.height:
+            return
+        compared = rows.select(pl.col(name).cast(pl.String) for name in _COMPARED).iter_rows()
+        digests = [_digest(fields, text) for fields, text in zip(compared, rows["properties"], strict=True)]
+        payloads = rows.select(
+            *_KEY, pl.col("occurred_at").dt.epoch("us"), "source_row", payload=pl.Series(digests)
+        )
+        with _given(self._engine, payloads):
+            self._engine.execute("insert into payloads from given")
 
     def _payload_groups(self) -> Iterator[Iterator["_Known"]]:
         cursor = self._engine.cursor()
-        cursor.execute(f"""
-            select event_id, revision, instant_us, source_row, {", ".join(_COMPARED)}, properties
+        cursor.execute("""
+            select event_id, revision, instant_us, source_row, payload
             from payloads order by event_id, revision, source_row nulls first, instant_us
         """)
 
@@ -344,7 +355,7 @@ class Identity:
                 yield from piece
 
         for _, group in groupby(rows(), key=lambda row: row[:2]):
-            yield (_Known(row[2], row[3], row[4:-1], row[-1]) for row in group)
+            yield (_Known(*row[2:]) for row in group)
 
     def _rows(self, condition: str) -> pl.Series:
         table = self._engine.execute(
@@ -369,37 +380,47 @@ class _Known:
 
     at: int
     source_row: int | None
-    fields: tuple[str | None, ...]
-    properties: str
+    payload: str
 
     def says_the_same(self, other: "_Known") -> bool:
-        return (
-            self.at == other.at
-            and self.fields == other.fields
-            and (
-                self.properties == other.properties
-                or canonical(self.properties) == canonical(other.properties)
-            )
-        )
+        return (self.at, self.payload) == (other.at, other.payload)
 
 
-def canonical(text: str) -> object:
-    """A JSON text as a value: equal if it says the same, in any key order, numbers by exact value."""
-    return _comparable(exact.parse(text))
+def _digest(fields: tuple[str | None, ...], properties: str) -> str:
+    """Equal for what says the same; of fields other than the key and the instant."""
+    text = "[" + ",".join(exact.dump(field) for field in fields) + "]" + canonical(properties)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def canonical(text: str) -> str:
+    """A JSON text, equal for all that say the same, in any key order, numbers by exact value."""
+    return exact.dump(_comparable(exact.parse(text)))
 
 
 def _comparable(value: object) -> object:
     match value:
         case exact.Number():
-            return ("number", Decimal(value))
-        case bool() | None:
-            return ("word", value)
+            return _plain_number(value)
         case dict():
-            return {key: _comparable(item) for key, item in value.items()}
+            return {key: _comparable(value[key]) for key in sorted(value)}
         case list():
             return [_comparable(item) for item in value]
         case _:
             return value
+
+
+def _plain_number(text: exact.Number) -> exact.Number:
+    try:
+        sign, digits, exponent = Decimal(text).as_tuple()
+    except InvalidOperation:
+        # An exponent beyond what decimals have: only what is written alike is known to be equal.
+        return text
+    assert isinstance(exponent, int)
+    whole = "".join(map(str, digits)).lstrip("0")
+    short = whole.rstrip("0")
+    if not short:
+        return exact.Number("0")
+    return exact.Number(f"{'-' * sign}{short}e{exponent + len(whole) - len(short)}")
 
 
 def _near(dates: list[date]) -> set[date]:

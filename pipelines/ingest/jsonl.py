@@ -7,13 +7,24 @@ affected is found by a pattern before it is parsed; false alarms only cost time.
 import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import IO
 
 import polars as pl
 
+from models.events import MAX_RECORD_BYTES, MAX_RECORD_VALUES
 from pipelines.ingest import exact
 from pipelines.ingest.engine import query
 from pipelines.ingest.mapping import Place, Plan
-from pipelines.ingest.reading import BLOCK_BYTES, Chosen, RawTexts, finish_cells, open_content
+from pipelines.ingest.reading import (
+    BLOCK_BYTES,
+    HEAVY_RECORD_BYTES,
+    Chosen,
+    Oversized,
+    RawTexts,
+    RecordStream,
+    finish_cells,
+    open_content,
+)
 
 _BOM = b"\xef\xbb\xbf"
 _BLANK = " \t\r\n\f\v"
@@ -24,6 +35,8 @@ _ODD_VALUE = r"[:\[,]\s*-?(?:[0-9.]{16}|[0-9.]+[eE][+-]?[0-9]{3}|[nN][aA]|[iI][n
 _ODD_COMMA = r",\s*[}\]]"
 _ODD_CHARACTER = "\\u0000"
 _LONG_LINE = 2 * exact.MAX_DEPTH
+# More lines than a block of usage has; what is held per line would outgrow the lines.
+_BLOCK_LINES = 150_000
 
 
 class JsonLinesReader:
@@ -36,21 +49,40 @@ class JsonLinesReader:
         self.path, self.plan = path, plan
         self.block_bytes, self.only_exact = block_bytes, only_exact
 
-    def blocks(self) -> Iterator[bytes]:
-        """The content in pieces of about block_bytes that end with a line."""
+    def blocks(self) -> Iterator[bytes | Oversized]:
+        """The content in pieces of about block_bytes that end with a line, without blank pieces."""
         with open_content(self.path) as content:
-            piece = content.read(self.block_bytes).removeprefix(_BOM)
-            while piece:
-                yield piece if piece.endswith(b"\n") else piece + content.readline()
-                piece = content.read(self.block_bytes)
+            rest = b""
+            is_first = True
+            while piece := content.read(self.block_bytes):
+                piece = rest + (piece.removeprefix(_BOM) if is_first else piece)
+                is_first = False
+                end = piece.rfind(b"\n") + 1
+                yield from _whole_lines(piece[:end])
+                rest = piece[end:]
+                if len(rest) > MAX_RECORD_BYTES + 1:
+                    oversized, rest = _rest_of_line(rest, content, self.block_bytes)
+                    if oversized:
+                        yield oversized
+            yield from _whole_lines(rest)
 
-    def raw(self, block: bytes) -> RawTexts:
+    def raw(self, block: bytes | Oversized) -> RawTexts:
         """The lines of a block; blank ones are no records."""
-        return RawTexts(_lines(block)[0])
+        return block.raw if isinstance(block, Oversized) else RawTexts(_lines(block)[0])
 
-    def cells(self, block: bytes) -> pl.DataFrame:
+    def is_heavy(self, block: bytes | Oversized) -> bool:
+        """Whether its records are large on average, or one of them may be."""
+        return isinstance(block, bytes) and len(block) > HEAVY_RECORD_BYTES * (block.count(b"\n") + 1)
+
+    def cells(self, block: bytes | Oversized) -> pl.DataFrame:
         """The records of a block as cells."""
+        if isinstance(block, Oversized):
+            return finish_cells(block.cells, self.plan)
         lines, malformed = _lines(block)
+        crowded = (lines.str.len_bytes() > MAX_RECORD_VALUES).arg_true()
+        if len(crowded):
+            crowded = crowded.filter([exact.has_too_many_values(line) for line in lines.gather(crowded)])
+            malformed = malformed.scatter(crowded, True) if len(crowded) else malformed
         regular = self._is_regular(lines) & ~malformed
         parsed = _parse(lines.filter(regular), regular.arg_true().cast(pl.Int64), self.plan)
         left = pl.DataFrame({"position": pl.int_range(len(lines), eager=True)}).join(
@@ -71,6 +103,8 @@ class JsonLinesReader:
         """Those that are in no record; a record with a null there has it."""
         left = list(fields)
         for block in self.blocks():
+            if isinstance(block, Oversized):
+                continue
             lines, _ = _lines(block)
             left = _not_in(lines, left, self.plan) if len(lines) else left
             if not left:
@@ -99,6 +133,53 @@ class JsonLinesReader:
             except exact.Malformed:
                 pass
         return {"is_malformed": True}
+
+
+def _rest_of_line(begun: bytes, content: IO[bytes], piece_bytes: int) -> tuple[Oversized | None, bytes]:
+    """Read on to the end of a line that is too long, if it is no blank one; and what was read beyond it."""
+    record = RecordStream()
+    piece = begun
+    while piece:
+        end = piece.find(b"\n") + 1
+        record.add(piece[:end] if end else piece)
+        if end:
+            return None if record.is_blank else record.oversized(), piece[end:]
+        piece = content.read(piece_bytes)
+    return None if record.is_blank else record.oversized(), b""
+
+
+def _whole_lines(text: bytes) -> Iterator[bytes | Oversized]:
+    """The lines without those that are too long, which come by themselves in their places."""
+    begin = line = 0
+    while len(text) - line > MAX_RECORD_BYTES:
+        if end := text.rfind(b"\n", line, line + MAX_RECORD_BYTES + 1) + 1:
+            line = end
+            continue
+        end = text.find(b"\n", line) + 1 or len(text)
+        record = RecordStream()
+        record.add(text[line:end])
+        if record.is_blank or (oversized := record.oversized()):
+            yield from _few_lines(text[begin:line])
+            if not record.is_blank and oversized:
+                yield oversized
+            begin = end
+        line = end
+    yield from _few_lines(text[begin:])
+
+
+def _few_lines(text: bytes) -> Iterator[bytes]:
+    """Lines in pieces that are not blank and of not too many."""
+    if not text or text.isspace():
+        return
+    if text.count(b"\n") <= _BLOCK_LINES:
+        yield text
+        return
+    half = len(text) // 2
+    middle = text.find(b"\n", half) + 1
+    if middle in {0, len(text)}:
+        middle = text.rfind(b"\n", 0, half) + 1
+    yield from _few_lines(text[:middle])
+    yield from _few_lines(text[middle:])
 
 
 def _lines(block: bytes) -> tuple[pl.Series, pl.Series]:

@@ -20,9 +20,10 @@ from pipelines.lake.commits import Lake, Staging, adopt_manifests, need_head, re
 from pipelines.lake.places import schema_file, sync
 from pipelines.lake.proof import built_from
 
-# Rows of one date that make a part of their own, and rows of all dates that are held in memory.
-_PART_ROWS = 120_000
-_HELD_ROWS = 400_000
+# Rows of one date that make a part of their own, and rows of all dates that are held in memory; the same in
+# bytes, for rows that are large.
+_PART_ROWS, _PART_BYTES = 120_000, 48 << 20
+_HELD_ROWS, _HELD_BYTES = 400_000, 160 << 20
 _ROW_GROUP = 122_880
 
 # What the whole batch has in common is added when its files are written.
@@ -68,6 +69,7 @@ def _schema_of(path: Path) -> pl.Schema | None:
 class _Day:
     held: list[pl.DataFrame] = field(default_factory=list)
     held_rows: int = 0
+    held_bytes: int = 0
     files: list[Path] = field(default_factory=list)
 
 
@@ -88,7 +90,7 @@ class Batch:
         self._staging = Staging(lake.home)
         self.folder = self._staging.folder
         self._days: dict[date, _Day] = {}
-        self._held_rows = 0
+        self._held_rows = self._held_bytes = 0
         self._part_count = 0
         self._lists: dict[str, _List] = {}
 
@@ -123,15 +125,19 @@ class Batch:
         for (event_date,), part in by_date.items():
             day = self._days.setdefault(event_date, _Day())
             day.held.append(part)
+            size = int(part.estimated_size())
             day.held_rows += part.height
+            day.held_bytes += size
             self._held_rows += part.height
-            if day.held_rows >= _PART_ROWS:
+            self._held_bytes += size
+            if day.held_rows >= _PART_ROWS or day.held_bytes >= _PART_BYTES:
                 self._write_part(day, event_date)
-        if self._held_rows > _HELD_ROWS:
-            for event_date, day in sorted(self._days.items(), key=lambda item: -item[1].held_rows):
-                if self._held_rows <= _HELD_ROWS // 2:
+        if self._held_rows > _HELD_ROWS or self._held_bytes > _HELD_BYTES:
+            for event_date, day in sorted(self._days.items(), key=lambda item: -item[1].held_bytes):
+                if self._held_rows <= _HELD_ROWS // 2 and self._held_bytes <= _HELD_BYTES // 2:
                     break
-                self._write_part(day, event_date)
+                if day.held:
+                    self._write_part(day, event_date)
 
     def _write_part(self, day: _Day, event_date: date) -> None:
         self._part_count += 1
@@ -139,7 +145,8 @@ class Batch:
         pl.concat(day.held).write_parquet(path, compression="lz4", statistics=False)
         day.files.append(path)
         self._held_rows -= day.held_rows
-        day.held, day.held_rows = [], 0
+        self._held_bytes -= day.held_bytes
+        day.held, day.held_rows, day.held_bytes = [], 0, 0
 
     def parts(self, event_date: date, columns: Iterable[str] = STAGED) -> Iterator[pl.DataFrame]:
         """The staged records of a date, in file order, in pieces that fit into memory."""
@@ -180,7 +187,7 @@ class Batch:
         path = self.folder / f"events-{event_date.isoformat()}.parquet"
         writer: pq.ParquetWriter | None = None
         pending: list[pl.DataFrame] = []
-        pending_rows = rows = 0
+        pending_rows = pending_bytes = rows = 0
         common = (
             ingested_at.alias("ingested_at"),
             pl.lit(self.batch_id).alias("batch_id"),
@@ -195,14 +202,15 @@ class Batch:
         for part in parts:
             pending.append(part)
             pending_rows += part.height
+            pending_bytes += int(part.estimated_size())
             rows += part.height
-            if pending_rows >= 4 * _ROW_GROUP:
+            if pending_rows >= 4 * _ROW_GROUP or pending_bytes >= _HELD_BYTES:
                 table = _arrow(whole())
                 writer = writer or pq.ParquetWriter(
                     path, table.schema, compression="zstd", compression_level=1
                 )
                 writer.write_table(table, row_group_size=_ROW_GROUP)
-                pending, pending_rows = [], 0
+                pending, pending_rows, pending_bytes = [], 0, 0
         if writer is not None:
             if pending_rows:
                 writer.write_table(_arrow(whole()), row_group_size=_ROW_GROUP)

@@ -3,7 +3,9 @@
 A *cell* is the JSON text of one value, null where there is none. Typing does not belong here.
 """
 
+import codecs
 import gzip
+import hashlib
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -14,10 +16,14 @@ from typing import IO, Protocol, TypeVar, cast
 
 import polars as pl
 
+from models.events import MAX_RECORD_BYTES, SHOWN_RECORD_BYTES
 from pipelines.ingest import exact
 from pipelines.ingest.mapping import Choice, Condition, Place, Plan
 
-BLOCK_BYTES = 32 << 20
+# Several blocks are held at once, each several times over: as read, as cells, as values.
+BLOCK_BYTES = 16 << 20
+# Of records of this size and more, one block is worked on at a time.
+HEAVY_RECORD_BYTES = 256 << 10
 
 _FROM_ROW = '"from_row"'
 _BLANK_TEXT = r'^"(?: |\\t|\\n|\\r|\\f|\\u000[bB])*"$'
@@ -50,6 +56,52 @@ class RawTexts:
         return self.series.gather(rows).to_list()
 
 
+@dataclass(frozen=True)
+class Oversized:
+    """A record that is too large to be read, as it is stored. It makes a block of its own."""
+
+    text: str
+
+    @property
+    def cells(self) -> pl.DataFrame:
+        """What a reader gives for it."""
+        return pl.DataFrame({"is_malformed": [True]})
+
+    @property
+    def raw(self) -> RawTexts:
+        """What a reader gives for it."""
+        return RawTexts(pl.Series([self.text], dtype=pl.String))
+
+
+class RecordStream:
+    """A record that is looked at in pieces, since it may be too large to be held."""
+
+    def __init__(self) -> None:
+        self._head, self._digest = bytearray(), hashlib.sha256()
+        self._line_end = b""
+        self.length = 0
+        self.is_blank = True
+
+    def add(self, piece: bytes) -> None:
+        """Take its next bytes; a line end at its end does not count."""
+        piece = self._line_end + piece
+        kept = piece.removesuffix(b"\n").removesuffix(b"\r")
+        self._line_end = piece[len(kept) :]
+        self._head += kept[: max(0, SHOWN_RECORD_BYTES - len(self._head))]
+        self._digest.update(kept)
+        self.length += len(kept)
+        self.is_blank = self.is_blank and not kept.strip()
+
+    def oversized(self) -> Oversized | None:
+        """What is stored of it; None where it is not larger than a record may be."""
+        if self.length <= MAX_RECORD_BYTES:
+            return None
+        # The last character is left out where it was cut through.
+        first = codecs.getincrementaldecoder("utf-8")("backslashreplace").decode(bytes(self._head))
+        shown = {"length": self.length, "sha256": self._digest.hexdigest(), "first": first}
+        return Oversized(exact.dump(shown))
+
+
 Block = TypeVar("Block")
 
 
@@ -58,6 +110,10 @@ class Reader(Protocol[Block]):
 
     def blocks(self) -> Iterator[Block]:
         """The file in pieces that end where records end. Raises UnreadableError."""
+        ...
+
+    def is_heavy(self, block: Block) -> bool:
+        """Whether its records are so large that no other block should be worked on beside it."""
         ...
 
     def cells(self, block: Block) -> pl.DataFrame:
