@@ -417,7 +417,7 @@ def test_an_inbox_that_is_no_folder_is_an_error(home):
     with pytest.raises(MeterhouseError, match="the inbox cannot be opened: Not a directory"):
         pending_files(home, None)
     home.inbox.unlink()
-    assert pending_files(home) == []
+    assert pending_files(home, None) == []
 
 
 LOOK = """
