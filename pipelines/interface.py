@@ -82,7 +82,7 @@ def serve_interface(settings: Settings, host: str, port: int, say: Say) -> int:
     # A folder for this user alone: whoever reaches the code server's socket in it can start runs.
     with _only_one(home) as instance, tempfile.TemporaryDirectory(prefix="meterhouse-") as folder:
         _settle_runs(instance, home, say)
-        with _Processes(home) as processes:
+        with _Processes(home, Path(folder)) as processes:
             say("Starting Dagster; this takes some seconds.")
             _start_all(processes, Path(folder), host, port)
             if processes.signal is None:
@@ -313,9 +313,11 @@ class _Processes:
     """The processes of one interface; leaving ends them all, whatever they are doing.
 
     Signals are answered from entering on, also those that a shell has its background jobs ignore.
+
+    :param folder: an empty one; nothing is imported from where the command was started.
     """
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, folder: Path) -> None:
         self._words_file = instance_dir(home) / "interface.log"
         self._environment = {
             **os.environ,
@@ -323,6 +325,8 @@ class _Processes:
             "DAGSTER_DISABLE_TELEMETRY": "yes",
             "METERHOUSE_HOME": str(home.root),
             "PYTHONSAFEPATH": "1",
+            # Dagster leaves out the first place to import from, believing it that of a script.
+            "PYTHONPATH": os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]),
         }
         self._started: list[_Process] = []
         self._signals: list[int] = []

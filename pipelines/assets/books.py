@@ -116,11 +116,10 @@ def _materialization(ledger: Ledger, closing: Closing) -> dg.AssetMaterializatio
         "closed_by": closing.closed_by or "not known",
         "invoices": len(invoices),
         "credit_notes": len(notes),
+        **amounts(issued_totals(ledger, closing.closing_number)),
         "documents": [*invoices, *notes],
     }
-    return dg.AssetMaterialization(
-        ISSUED, metadata=metadata | amounts(issued_totals(ledger, closing.closing_number))
-    )
+    return dg.AssetMaterialization(ISSUED, metadata=metadata)
 
 
 def _day(text: str) -> date:

@@ -96,9 +96,10 @@ def sent_materialization(ledger: Ledger, report: SendReport) -> dg.AssetMaterial
         **report.counts,
         "failed": sum(state in {"FAILED", "SENDING"} for state, _, _ in report.troubles),
         "waiting_for_review": sum(state == "NEEDS_REVIEW" for state, _, _ in report.troubles),
+        **amounts(sent_totals(ledger, report.sender)),
         "documents": sent_invoices(ledger, report.sender),
     }
-    return dg.AssetMaterialization(SENT, metadata=metadata | amounts(sent_totals(ledger, report.sender)))
+    return dg.AssetMaterialization(SENT, metadata=metadata)
 
 
 def reconciled_materialization(found: Reconciliation) -> dg.AssetMaterialization:

@@ -150,7 +150,7 @@ time.sleep(600)
 def test_what_does_not_end_by_itself_is_killed_with_its_children(home, tmp_path, monkeypatch):
     (tmp_path / "stubborn.py").write_text(STUBBORN)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with _Processes(home) as processes:
+    with _Processes(home, tmp_path) as processes:
         processes.start("daemon", "stubborn")
         [process] = processes._started
         processes.wait_until(lambda: list(process.words) == ["ready\n"] * 2)
@@ -165,7 +165,7 @@ def test_one_that_ends_by_itself_is_told_with_its_last_words(home, tmp_path, mon
     (tmp_path / "brittle.py").write_text("raise SystemExit('address in use')")
     (tmp_path / "stubborn.py").write_text(STUBBORN)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with _Processes(home) as processes:
+    with _Processes(home, tmp_path) as processes:
         processes.start("daemon", "stubborn")
         processes.start("web server", "brittle")
         family = {process.popen.pid for process in processes._started}
