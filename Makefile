@@ -12,7 +12,7 @@ export METERHOUSE_HOME
 export DO_NOT_TRACK := 1
 export DAGSTER_DISABLE_TELEMETRY := yes
 
-.PHONY: help setup run ui test lint docs bench lock clean
+.PHONY: help setup run ui test lint docs bench trials lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -52,6 +52,10 @@ docs: setup ## Write the documentation of the marts, their lineage and their rea
 
 bench: setup ## Measure ingest, marts and one more day (minutes)
 	$(BIN)/python -m benchmarks
+
+N ?= 25
+trials: setup ## Kill and interrupt commands N times each, and run them at once (NAMES chooses; hours)
+	PYTHONPATH=tests:tests/books:tests/payments $(BIN)/python tests/faults/trials.py $(N) $(NAMES)
 
 lock: ## Resolve pyproject.toml again into requirements.lock (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --generate-hashes -o requirements.lock

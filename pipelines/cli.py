@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.errors import ConfigurationError, MeterhouseError
+from pipelines import interruption
+from pipelines.errors import ConfigurationError, MeterhouseError, describe_os_error
 from pipelines.files import keep_private, open_to_others
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ app = typer.Typer(
     name="meterhouse",
     help="Turns raw usage events into invoices that finance can prove.\n\n"
     "Start with: meterhouse init --product ai_pair_orchestrator, then meterhouse run.",
-    epilog="Exit codes: 0 done; 1 a step failed; 2 wrong arguments or configuration, nothing changed.",
+    epilog="Exit codes: 0 done; 1 a step failed; 2 wrong arguments or configuration, nothing changed;"
+    " 130 or 143 interrupted, the last line says whether as before or done.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -55,15 +57,25 @@ DebugOption = Annotated[
 def main() -> None:
     """Entry point of the console script."""
     logging.getLogger("meterhouse").addHandler(logging.NullHandler())
-    keep_private()
+    with interruption.told():
+        keep_private()
+        _run()
+
+
+def _run() -> None:
     try:
         app(prog_name="meterhouse")
     except MeterhouseError as error:
+        interruption.check()
         _complain(str(error))
         sys.exit(error.exit_code)
     except Exception as error:
+        interruption.check()
         if "--debug" in sys.argv:
             raise
+        if isinstance(error, OSError) and error.errno is not None:
+            _complain(str(describe_os_error(error)))
+            sys.exit(1)
         _complain(
             f"{type(error).__name__}: {error}\n"
             f"  -> this was not foreseen, during `{_command()}`. What was published"

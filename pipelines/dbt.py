@@ -18,6 +18,7 @@ from typing import Any
 
 import duckdb
 
+from pipelines import interruption
 from pipelines.build import building_file
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
@@ -407,10 +408,13 @@ def _invoke(
     no_calls = ["--no-send-anonymous-usage-stats", "--no-version-check"]
     try:
         runner = dbtRunner(manifest=parsed, callbacks=list(callbacks))
-        return runner.invoke([*quiet, *no_calls, *command, *where, *kept])
+        outcome = runner.invoke([*quiet, *no_calls, *command, *where, *kept])
     finally:
         # dbt keeps the file open for the life of the process otherwise.
         DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
+    # dbt makes an outcome of a signal, too.
+    interruption.check()
+    return outcome
 
 
 def _trouble(result: Any, folder: Path) -> Trouble:  # noqa: ANN401
@@ -429,6 +433,6 @@ def _trouble(result: Any, folder: Path) -> Trouble:  # noqa: ANN401
 
 def _with_found(home: Home, trouble: Trouble) -> Trouble:
     if trouble.is_test and trouble.sql_file is not None:
-        with suppress(duckdb.Error, OSError), open_tables(building_file(home)) as tables:
+        with suppress(duckdb.Error, OSError, MeterhouseError), open_tables(building_file(home)) as tables:
             return replace(trouble, found=name_rows(tables, trouble.sql_file.read_text(encoding="utf-8")))
     return trouble

@@ -3,6 +3,7 @@
 Faults of single usage records do not belong here; those are reject reasons and live in the lake.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,16 @@ class MeterhouseError(Exception):
         if self.remedy:
             parts.append(f"  -> {self.remedy}")
         return "\n".join(parts)
+
+
+def describe_os_error(error: OSError) -> MeterhouseError:
+    """What the system refused, in words for people: a full disk, a missing right, a file for a folder."""
+    return MeterhouseError(
+        error.strerror or str(error) or type(error).__name__,
+        where=None if error.filename is None else os.fsdecode(error.filename),
+        remedy="see that it is the file or folder that it should be, that it may be read and written, and"
+        " that the disk has room; then run the command again: what was published before is untouched",
+    )
 
 
 @dataclass(frozen=True, order=True)

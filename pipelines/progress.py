@@ -10,6 +10,8 @@ from typing import IO, Protocol, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from pipelines import interruption
+
 
 class Step(Protocol):
     """A step that is under way."""
@@ -80,9 +82,11 @@ class Terminal:
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
         """A bar, then a tick; without a terminal a line with the seconds it took."""
+        interruption.check()
         started = time.monotonic()
         task = self._bars.add_task(name, total=None, detail="")
         yield _Bar(self._bars, task)
+        interruption.check()
         self._bars.update(task, total=1, completed=1)
         if not self.console.is_terminal:
             self.console.print(f"{name}: {time.monotonic() - started:.1f} s", soft_wrap=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 
-from pipelines import build, dbt
+from pipelines import build, dbt, interruption
 from pipelines.books.knowledge import Knowledge
 from pipelines.books.news import tell_of_closing
 from pipelines.books.pins import rate_pinned_periods
@@ -67,6 +67,7 @@ CLOSING_MODELS = (
 _UNCHANGED_BY_CLOSING = ("int_customer_timezones", "int_service_periods")
 _SHOWN = 5
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PUBLISHES = "do not close again; `meterhouse run` publishes what was issued"
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def close_books(
                 need_expected(plan, expected_hash, ledger)
             if plan.documents and not is_dry_run:
                 record_head(ledger, lake)
-                with session.steps.step("Issuing documents"):
+                with session.steps.step("Issuing documents"), interruption.held():
                     closing = issue(
                         ledger,
                         plan.terms,
@@ -159,6 +160,7 @@ def close_books(
                         closed_by=closed_by or login_name(),
                         after_issue=_what_follows(session, plan, environment),
                     )
+                    interruption.has_done(f"{_is_issued(closing)}; {_PUBLISHES}")
         except BaseException:
             _forget_build(home)
             raise
@@ -431,12 +433,12 @@ def _show(session: Session, settings: dbt.BuildSettings, manifest: dbt.Manifest,
             raise MeterhouseError("\n  ".join(map(str, result.failures)), where=str(kept))
         build.promote_build(home)
         publish_session(session, manifest)
+        interruption.has_done(f"{_is_issued(closing)}, and it is published")
     except MeterhouseError as error:
         raise MeterhouseError(
-            f"closing {closing.closing_number} is issued and in the ledger, but the marts could not follow:"
-            f" {error.what}",
+            f"{_is_issued(closing)}, but the marts could not follow: {error.what}",
             where=error.where,
-            remedy="do not close again; `meterhouse run` publishes what was issued",
+            remedy=_PUBLISHES,
         ) from error
 
 
@@ -448,6 +450,10 @@ def _changed_by_closing(manifest: dbt.Manifest) -> Sequence[str]:
         if model["name"].startswith("stg_ledger__")
     ]
     return dbt.readers_of(manifest, books, without=_UNCHANGED_BY_CLOSING)
+
+
+def _is_issued(closing: Closing) -> str:
+    return f"closing {closing.closing_number} is issued and in the ledger"
 
 
 def _forget_build(home: Home) -> None:

@@ -16,6 +16,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from pipelines import interruption
 from pipelines.errors import ConfigurationError
 from pipelines.files import share
 from pipelines.ledger.schema import plain
@@ -62,9 +63,14 @@ def save_trace(traced: duckdb.DuckDBPyConnection, file: Path) -> int:
     aside = file.with_name(f".{file.name}.tmp")
     path = str(aside).replace("'", "''")
     columns = "*" if file.suffix != ".csv" else select_without_formulas(traced.table("traced_events"))
-    traced.execute(f"copy (select {columns} from traced_events) to '{path}' ({_FILES[file.suffix]})")
-    share(aside)
-    aside.replace(file)
+    try:
+        traced.execute(f"copy (select {columns} from traced_events) to '{path}' ({_FILES[file.suffix]})")
+        share(aside)
+        with interruption.held():
+            aside.replace(file)
+            interruption.has_done(f"{file} is written")
+    finally:
+        aside.unlink(missing_ok=True)
     row = traced.execute("select count(*) from traced_events").fetchone()
     return int(row[0]) if row else 0
 

@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+from pipelines import interruption
 from pipelines.errors import ConfigurationError, Fault
 from pipelines.files import share
 from pipelines.home import Home
@@ -46,11 +47,13 @@ def copy_product(home: Home, name: str) -> None:
             where=str(home.root),
             remedy="start in an empty folder (--home DIR), or move these documents away",
         )
-    home.ensure()
-    for file in files:
-        if not (home.root / file).exists():
-            shutil.copyfile(source / file, home.root / file)
-            share(home.root / file)
+    with interruption.held():
+        home.ensure()
+        for file in files:
+            if not (home.root / file).exists():
+                shutil.copyfile(source / file, home.root / file)
+                share(home.root / file)
+        interruption.has_done(f"{home.root} has the catalog and accounts of {name}")
 
 
 def _is_equal(file: Path, other: Path) -> bool:

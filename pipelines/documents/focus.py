@@ -11,6 +11,7 @@ from typing import Final
 
 import duckdb
 
+from pipelines import interruption
 from pipelines.documents.facts import open_published
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.files import make_shared_folder, share
@@ -82,11 +83,23 @@ def export_focus(published_file: Path, month: date, output: Path, *, may_overwri
                 f"format parquet, kv_metadata {{focus_version: '{FOCUS_VERSION}'}}",
             )
         target = str(aside).replace("'", "''")
-        connection.execute(f"copy ({query} order by InvoiceId, InvoiceDetailId) to '{target}' ({options})")
-    share(aside)
-    aside.replace(output)
-    metadata_file.write_text(json.dumps(metadata, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    share(metadata_file)
+        try:
+            connection.execute(
+                f"copy ({query} order by InvoiceId, InvoiceDetailId) to '{target}' ({options})"
+            )
+            share(aside)
+            with interruption.held():
+                aside.replace(output)
+                described = json.dumps(metadata, indent=2, ensure_ascii=False) + "\n"
+                metadata_file.write_text(described, encoding="utf-8")
+                share(metadata_file)
+                interruption.has_done(f"{output} is written")
+        except duckdb.IOException as error:
+            raise MeterhouseError(
+                f"nothing was written: {error}", where=str(output), remedy="write to another place"
+            ) from error
+        finally:
+            aside.unlink(missing_ok=True)
     return Exported(output, metadata_file, charge_count)
 
 

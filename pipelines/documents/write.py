@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipelines import interruption
 from pipelines.documents.compose import compose_credit_note, compose_invoice
 from pipelines.documents.facts import CreditNote, Invoice, Published
 from pipelines.documents.render import render_html, render_pdf
@@ -41,6 +42,7 @@ def write_documents(
     :param replace: files with other content are overwritten.
     :raises MeterhouseError: some files hold other content and were kept; the rest is written.
     """
+    interruption.expect("files written so far are whole and the others as before; run it again for the rest")
     make_shared_folder(output)
     documents: list[Invoice | CreditNote] = [*published.invoices, *published.credit_notes]
     written, done = Written(), 0
@@ -98,7 +100,11 @@ def _put(file: Path, content: bytes, written: Written, *, replace: bool) -> None
             written.kept.append(file)
             return
     aside = file.with_name(f".{file.name}.tmp")
-    aside.write_bytes(content)
-    share(aside)
-    aside.replace(file)
-    written.files.append(file)
+    try:
+        aside.write_bytes(content)
+        share(aside)
+        with interruption.held():
+            aside.replace(file)
+            written.files.append(file)
+    finally:
+        aside.unlink(missing_ok=True)

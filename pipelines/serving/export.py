@@ -15,6 +15,7 @@ from typing import Final, Literal, TextIO
 
 import duckdb
 
+from pipelines import interruption
 from pipelines.build import flush_to_disk
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.files import make_shared_folder, share
@@ -144,6 +145,12 @@ def _write_file(export: Export, rows: duckdb.DuckDBPyRelation) -> int:
 
 
 def _put_in_place(fresh: Path, export: Export) -> None:
+    with interruption.held():
+        _rename(fresh, export)
+        interruption.has_done(f"{export.file} is written")
+
+
+def _rename(fresh: Path, export: Export) -> None:
     if export.may_overwrite:
         fresh.replace(export.file)
         return

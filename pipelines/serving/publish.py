@@ -11,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 
+from pipelines import interruption
 from pipelines.build import flush_to_disk
 from pipelines.errors import MeterhouseError
 from pipelines.files import make_shared_folder, share
@@ -67,7 +68,9 @@ def publish(home: Home, tables: Sequence[PublishedTable], publication: Publicati
         row_counts = _copy(home.warehouse_file, fresh, tables, publication)
         share(fresh)
         flush_to_disk(fresh)
-        fresh.replace(home.published_file)
+        with interruption.held():
+            fresh.replace(home.published_file)
+            interruption.has_done("what was read is published")
         flush_to_disk(home.serving)
     except (duckdb.Error, OSError) as error:
         raise MeterhouseError(

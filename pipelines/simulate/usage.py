@@ -17,6 +17,7 @@ from typing import BinaryIO, cast
 import polars as pl
 
 from models.events import SourcesDocument
+from pipelines import interruption
 from pipelines.catalog import load_configuration
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.files import make_shared_folder, share
@@ -204,11 +205,13 @@ class _Writer:
                     where=str(target.relative_to(self.home.root)),
                     remedy="the catalog or accounts changed since: simulate with another --seed",
                 )
-        for path, target in self.done:
-            make_shared_folder(target.parent)
-            if not target.exists():
-                share(path)
-                path.replace(target)
+        with interruption.held():
+            for path, target in self.done:
+                make_shared_folder(target.parent)
+                if not target.exists():
+                    share(path)
+                    path.replace(target)
+            interruption.has_done("all files are in the inbox")
         return sorted(target for _, target in self.done)
 
     def discard(self) -> None:

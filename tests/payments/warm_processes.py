@@ -52,11 +52,17 @@ class Warm:
     def kill(self) -> None:
         self._process.kill()
 
+    def interrupt(self, number: int) -> None:
+        """Send a signal that the process may answer."""
+        os.kill(self._process.pid, number)
+
     def end(self, timeout: float = 60) -> Ended:
         """Wait for its end."""
         self._process.join(timeout)
         assert not self._process.is_alive(), f"still runs after {timeout} s"
-        said = [Path(self._folder.name, name).read_text() for name in ("1", "2")]
+        # One that was killed at once may have said nothing.
+        files = [Path(self._folder.name, name) for name in ("1", "2")]
+        said = [file.read_text() if file.exists() else "" for file in files]
         ended = Ended(self._process.exitcode, *said)
         self._process.close()
         self._folder.cleanup()
