@@ -1,4 +1,4 @@
-"""Where news that somebody must act on goes: failed runs, stale sources.
+"""Where news that somebody must act on goes: failed runs, stale sources, events that cannot be handled.
 
 Deciding what is news does not belong here, nor does sending it (``pipelines.notify``).
 """
@@ -10,7 +10,7 @@ from typing import Literal
 
 from pipelines.home import Home
 
-Kind = Literal["run_failed", "source_stale"]
+Kind = Literal["run_failed", "source_stale", "event_failed"]
 
 _log = logging.getLogger("meterhouse")
 

@@ -121,6 +121,17 @@ stripe_event_results = sa.Table(
     sa.Column("handled_at", Instant, nullable=False),
 )
 
+stripe_event_failures = sa.Table(
+    "stripe_event_failures",
+    metadata,
+    sa.Column("event_id", sa.Text, sa.ForeignKey("stripe_events.event_id"), primary_key=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("attempt_count", sa.Integer, nullable=False),
+    sa.Column("first_failed_at", Instant, nullable=False),
+    sa.Column("last_failed_at", Instant, nullable=False),
+)
+"""Events that could not be handled; one that has a result too was handled after all."""
+
 stripe_reconciliations = sa.Table(
     "stripe_reconciliations",
     metadata,

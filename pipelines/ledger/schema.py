@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-HEAD_REVISION = "0007"
+HEAD_REVISION = "0008"
 """The newest revision under ``migrations/versions``; a ledger that is there needs no migration."""
 
 APPEND_ONLY = ("alerts", "alert_reads", "decisions", "lake_heads")

@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, overload
 from zoneinfo import ZoneInfo
 
 from pipelines.ledger.schema import plain
+from pipelines.payments.answers import Json, Listed, Reference
 from pipelines.payments.settings import redact
 
 REVISION: Final = 1
@@ -25,7 +26,6 @@ LONGEST_METADATA: Final = 500
 LONGEST_DESCRIPTION: Final = 5000
 
 Kind = Literal["invoice", "item", "finalization", "credit_note"]
-Json = dict[str, Any]
 
 # Digits after the point in which Stripe takes amounts; all that are not named here have two.
 _NO_DIGITS = "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF"
@@ -205,11 +205,16 @@ def amount_of(kind: Kind, answer: Json) -> int:
     return value
 
 
+@overload
+def reference(value: Reference) -> str: ...
+@overload
+def reference(value: object) -> str | None: ...
 def reference(value: object) -> str | None:
     """The id of what may be an id or the object itself."""
-    if isinstance(value, Mapping):
-        return str(value["id"])
-    return None if value is None else str(value)
+    if isinstance(value, Listed):
+        return value.id
+    found = value.get("id") if isinstance(value, Mapping) else value
+    return None if found is None else str(found)
 
 
 def invoice_content(invoice: Mapping[str, Any]) -> Json:

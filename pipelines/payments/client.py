@@ -13,6 +13,16 @@ from functools import partial
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final
 
+from pipelines.payments.answers import (
+    Json,
+    Listed,
+    NoAccessError,
+    Page,
+    RefusedError,
+    StripeCallError,
+    UnknownOutcomeError,
+    need,
+)
 from pipelines.payments.settings import StripeSettings, redact
 
 if TYPE_CHECKING:
@@ -29,8 +39,6 @@ _RETRIED = {409, 429, 500, 502, 503, 504}
 _TOTAL_PER_SECOND: Final = {"live": 80, "test": 20}
 _CATCH_UP_SECONDS: Final = 0.2
 """How far missed turns may be made up for: 20 requests a second are then 25 in any one second at most."""
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -73,47 +81,6 @@ class Pace:
         return float(longest * _random.uniform(0.5, 1))
 
 
-class StripeCallError(Exception):
-    """A call did not succeed. Its text holds no secret."""
-
-    def __init__(self, what: str, status: int | None = None, request_id: str | None = None) -> None:
-        self.what, self.status, self.request_id = what, status, request_id
-        super().__init__(what)
-
-
-class RefusedError(StripeCallError):
-    """Stripe will not do this, however often it is asked (400, 402, 404): it was not done."""
-
-
-class NoAccessError(StripeCallError):
-    """The key is wrong or may not do this (401, 403): no call will succeed, and this one did nothing."""
-
-
-class UnknownOutcomeError(StripeCallError):
-    """Nobody knows whether it was done: a connection that broke, an answer that did not come, 409, 429, 5xx.
-
-    :param is_replayed: the answer is one that Stripe kept under the key, and would give again.
-    :param is_locked: nothing was done, since another request is changing the same object.
-    """
-
-    def __init__(
-        self,
-        what: str,
-        status: int | None = None,
-        request_id: str | None = None,
-        *,
-        is_replayed: bool = False,
-        is_locked: bool = False,
-    ) -> None:
-        self.is_replayed, self.is_locked = is_replayed, is_locked
-        super().__init__(what, status, request_id)
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether Stripe has stopped working on it: it answered 500 itself, and keeps that under the key."""
-        return self.status == 500
-
-
 @dataclass(frozen=True)
 class Answer:
     """What Stripe answered: the object as plain JSON, and the id of the request for asking about it."""
@@ -149,15 +116,20 @@ class StripeApi:
         self._turns = _Turns(self.pace.requests_per_second)
         self._all_turns = _Turns(self.pace.total_per_second or _TOTAL_PER_SECOND[settings.mode])
         self._one_by_one: dict[str, threading.Lock] = {}
+        self._is_stopped = threading.Event()
 
     @property
     def is_live(self) -> bool:
         """Whether real customers are billed."""
         return self.settings.mode == "live"
 
+    def stop(self) -> None:
+        """Try nothing again any more: whoever waits for requests under way waits for their answers alone."""
+        self._is_stopped.set()
+
     def account(self) -> str:
         """The account of the key and its mode: ``acct_1 (test)``. Both modes of an account share its id."""
-        return f"{self._get('/v1/account')['id']} ({self.settings.mode})"
+        return f"{need(Listed, self._get('/v1/account')).id} ({self.settings.mode})"
 
     def post(self, path: str, body: Mapping[str, Any], key: str) -> Answer:
         """Do something, at most once per key.
@@ -183,11 +155,12 @@ class StripeApi:
         found: list[Json] = []
         after: dict[str, str] = {}
         while True:
-            page = self._get(path, {**filters, "limit": PAGE, **after})
-            found += page["data"]
-            if not page["has_more"] or not page["data"]:
+            page = need(Page, self._get(path, {**filters, "limit": PAGE, **after}))
+            ids = [need(Listed, one).id for one in page.data]
+            found += page.data
+            if not page.has_more or not ids:
                 return found
-            after = {"starting_after": page["data"][-1]["id"]}
+            after = {"starting_after": ids[-1]}
 
     def _get(self, path: str, filters: Mapping[str, Any] | None = None) -> Json:
         return self._call("get", path, filters or {}, None).body
@@ -208,13 +181,14 @@ class StripeApi:
                     return self._request(method, path, params, key)
             except UnknownOutcomeError as error:
                 failures += 1
-                if failures >= self.pace.tries or (error.is_replayed and error.has_ended):
+                is_last = failures >= self.pace.tries or self._is_stopped.is_set()
+                if is_last or (error.is_replayed and error.has_ended):
                     raise
                 if error.is_locked:
                     # Stripe changes this object elsewhere, or our own requests are in each other's way.
                     self._one_by_one.setdefault(subject, threading.Lock())
                 _log.info("%s: %s; trying again", endpoint, error)
-                time.sleep(self.pace.delay(failures))
+                self._is_stopped.wait(self.pace.delay(failures))
 
     def _request(self, method: str, path: str, params: Mapping[str, Any], key: str | None) -> Answer:
         options: dict[str, Any] = {"idempotency_key": key} if key else {}

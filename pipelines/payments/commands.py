@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from typing import TextIO
 
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipelines import interruption
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
 from pipelines.ledger import Ledger, open_ledger
@@ -59,6 +61,7 @@ def send_outbox(
             with steps.step("Sending to Stripe") as step:
                 return sender.send(lambda done, total: step.update(done, total, f"{done:,} of {total:,}"))
         finally:
+            _tell_what_is_done(sender, "send")
             ledger.export()
 
 
@@ -87,6 +90,7 @@ def finalize_invoices(
                     on_progress=lambda done, total: step.update(done, total, f"{done:,} of {total:,}"),
                 )
         finally:
+            _tell_what_is_done(sender, "finalize")
             ledger.export()
 
 
@@ -100,12 +104,15 @@ def reconcile_ledger(
 
     :raises ConfigurationError: there is no key, or it may not be used.
     """
+    from pipelines.payments.webhooks import failed_events
+
     steps = steps or Quiet()
     with alone(settings.home, steps.say), open_ledger(settings.home, environment=environment) as ledger:
         sender = Sender(ledger, _api(environment), {})
         start = None if since is None else datetime.combine(since, time(), UTC)
         with steps.step("Comparing with Stripe") as step:
-            return reconcile(ledger, sender, start, step.update)
+            found = reconcile(ledger, sender, start, step.update)
+        return replace(found, failed_events=[str(failed) for failed in failed_events(ledger)])
 
 
 def listen(settings: Settings, host: str, port: int, say: Callable[[str], None]) -> None:
@@ -115,8 +122,8 @@ def listen(settings: Settings, host: str, port: int, say: Callable[[str], None])
     """
     from pipelines.catalog import load_alert_settings
     from pipelines.notify import destinations_in_use
-    from pipelines.payments.server import PATH, serve, webhook_app
-    from pipelines.payments.webhooks import handle_waiting, webhook_secret
+    from pipelines.payments.server import PATH, serve, tell_of_failed, webhook_app
+    from pipelines.payments.webhooks import failed_events, handle_waiting, webhook_secret
 
     secret = webhook_secret()
     with socket.socket() as probe:
@@ -129,9 +136,20 @@ def listen(settings: Settings, host: str, port: int, say: Callable[[str], None])
             ) from None
     destinations = destinations_in_use(load_alert_settings(settings.home).destinations)
     with open_ledger(settings.home) as ledger:
-        handle_waiting(ledger, destinations, utc_now())
+        tell_of_failed(ledger, handle_waiting(ledger, destinations, utc_now()))
+        for failed in failed_events(ledger)[:_MOST_SHOWN]:
+            say(f"Not handled: {failed}")
         app = webhook_app(ledger, secret, destinations)
         serve(app, host, port, lambda: say(f"Listening at http://{host}:{port}{PATH}; Ctrl+C ends it."))
+    say("Listening ended; every event that was answered is kept.")
+
+
+def _tell_what_is_done(sender: Sender, command: str) -> None:
+    """For whoever interrupts: operations are done one by one."""
+    if done := sender.report.counts["sent"] + sender.report.counts["adopted"]:
+        interruption.expect(
+            f"{done:,} operations are done and recorded, the others as before; `meterhouse {command}` goes on"
+        )
 
 
 def stripe_customers(settings: Settings) -> dict[str, str | None]:
@@ -192,9 +210,9 @@ def show_sent(report: SendReport, output: TextIO) -> None:
     console.print(
         f"Account {report.account}: {sent:,} sent, {adopted:,} found there and adopted.", markup=False
     )
-    if elsewhere := report.counts["elsewhere"]:
+    if report.leased:
         console.print(
-            f"{elsewhere:,} are held by another sender, or by one that died and whose lease still runs."
+            f"{report.leased:,} are held by another sender, or by one that died and whose lease still runs."
         )
     _print_troubles(console, [(state, subject, reason) for state, subject, reason in report.troubles])
 
@@ -221,6 +239,10 @@ def show_reconciliation(found: Reconciliation, output: TextIO) -> None:
             cells = (one.kind, one.object, which, one.ledger_says, one.stripe_says)
             table.add_row(*(Text(cell or "", style=style) for cell in cells))
         console.print(table)
+    for failed in found.failed_events[:_MOST_SHOWN]:
+        console.print(Text(f"Event not handled: {failed}"), soft_wrap=True)
+    if len(found.failed_events) > _MOST_SHOWN:
+        console.print(f"... and {len(found.failed_events) - _MOST_SHOWN:,} more events not handled.")
     count = sum(one.is_blocking for one in found.differences)
     since = found.since.date().isoformat()
     words = "The ledger and Stripe agree" if not count else f"{count:,} differences"
@@ -228,9 +250,9 @@ def show_reconciliation(found: Reconciliation, output: TextIO) -> None:
 
 
 def fail_if_open(report: SendReport) -> None:
-    """A run with operations that failed is a failed step.
+    """A run that leaves operations open, but for those that wait for a person, is a failed step.
 
-    :raises MeterhouseError: something was refused, or its outcome is not known.
+    :raises MeterhouseError: something was refused, its outcome is not known, or another sender holds it.
     """
     if report.has_failed:
         failed = sum(state in {"FAILED", "SENDING"} for state, _, _ in report.troubles)
@@ -239,6 +261,14 @@ def fail_if_open(report: SendReport) -> None:
             where="send",
             remedy="run it again: what Stripe may have got is looked for first; what it refused waits for"
             " `meterhouse send --again` once the reason is gone",
+        )
+    if report.leased and report.leased_until:
+        until = report.leased_until.astimezone(UTC)
+        raise MeterhouseError(
+            f"{report.leased:,} operations were left to the sender that holds them",
+            where="send",
+            remedy=f"run it again after {until:%Y-%m-%d %H:%M:%S} UTC, when nobody holds them any more: what"
+            " Stripe got is looked for first",
         )
 
 

@@ -16,8 +16,9 @@ from pipelines.ledger import Ledger
 from pipelines.ledger.books_schema import issued_invoices
 from pipelines.ledger.payments_schema import stripe_outbox
 from pipelines.payments import outbox
+from pipelines.payments.answers import Invoice, Marked, NoAccessError, StripeCallError, need
 from pipelines.payments.bodies import Target
-from pipelines.payments.client import NoAccessError, StripeApi, StripeCallError
+from pipelines.payments.client import StripeApi
 from pipelines.payments.sender import Sender
 
 _row = stripe_outbox.c
@@ -110,7 +111,7 @@ def look_at(ledger: Ledger, api: StripeApi, invoice: Mapping[str, Any]) -> Gate:
         except NoAccessError:
             raise
         except StripeCallError as error:
-            obstacles = [f"Stripe did not answer: {error}"]
+            obstacles = [f"Stripe gave no answer that serves: {error}"]
     return Gate(invoice["invoice_id"], invoice["invoice_number"], stripe_id, obstacles)
 
 
@@ -169,20 +170,18 @@ def _ledger_obstacles(ledger: Ledger, invoice: Mapping[str, Any]) -> list[str]:
 def _stripe_obstacles(
     ledger: Ledger, api: StripeApi, invoice: Mapping[str, Any], stripe_id: str
 ) -> list[str]:
-    found = api.get(f"/v1/invoices/{stripe_id}")
+    found = need(Invoice, api.get(f"/v1/invoices/{stripe_id}"))
     obstacles = []
-    if found["status"] == "void":
+    if found.status == "void":
         obstacles.append("it is void at Stripe")
-    if found["total"] != invoice["total_minor"]:
+    if found.total != invoice["total_minor"]:
         obstacles.append(
-            f"Stripe's total is {found['total']} minor units, the ledger's {invoice['total_minor']}"
+            f"Stripe's total is {found.total} minor units, the ledger's {invoice['total_minor']}"
         )
-    held = api.list("/v1/invoiceitems", invoice=stripe_id)
+    held = [need(Marked, item) for item in api.list("/v1/invoiceitems", invoice=stripe_id)]
     ours = outbox.find(ledger, _row.invoice_id == invoice["invoice_id"], _row.kind == "item")
-    times = Counter(item.get("metadata", {}).get("op_id") for item in held)
-    strange = sorted(
-        item["id"] for item in held if item["id"] not in {operation.stripe_id for operation in ours}
-    )
+    times = Counter(item.op_id for item in held)
+    strange = sorted(item.id for item in held if item.id not in {operation.stripe_id for operation in ours})
     if twice := sorted(str(op_id) for op_id, count in times.items() if op_id and count > 1):
         obstacles.append(f"Stripe has items twice: {', '.join(twice)}")
     if strange:

@@ -3,14 +3,14 @@
 Asking Stripe and receiving events do not belong here.
 """
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from pipelines.ledger.payments_schema import stripe_invoices
-from pipelines.payments.bodies import Json, reference
+from pipelines.payments.answers import Invoice, Json, need
+from pipelines.payments.bodies import reference
 
 _RANK: Final = {"draft": 0, "open": 1, "uncollectible": 2, "void": 3, "paid": 3}
 """An invoice never goes back: a state of lower rank is older news, whenever it arrives."""
@@ -32,6 +32,7 @@ def keep_state(
     :param known_at: when it was so.
     :param has_failed: whether a payment is known to have failed; None: the object says nothing of it.
     :returns: whether anything was taken over.
+    :raises UnexpectedAnswerError: it lacks something, or something is not what it should be.
     """
     column = stripe_invoices.c
     before = (
@@ -39,7 +40,7 @@ def keep_state(
         .mappings()
         .first()
     )
-    values = _values(found)
+    values = _values(need(Invoice, found))
     if before is not None:
         if before["stripe_invoice_id"] != values["stripe_invoice_id"]:
             return False
@@ -60,9 +61,9 @@ def keep_state(
     return True
 
 
-def find_invoice_id(connection: sa.Connection, found: Mapping[str, Any]) -> str | None:
+def find_invoice_id(connection: sa.Connection, stripe_id: str) -> str | None:
     """Our id of an invoice object, by Stripe's id; None if it is not one of ours."""
-    query = sa.select(stripe_invoices.c.invoice_id).where(stripe_invoices.c.stripe_invoice_id == found["id"])
+    query = sa.select(stripe_invoices.c.invoice_id).where(stripe_invoices.c.stripe_invoice_id == stripe_id)
     return connection.scalar(query)
 
 
@@ -70,25 +71,25 @@ def _order(status: str, known_at: datetime) -> tuple[int, datetime]:
     return _RANK[status], known_at
 
 
-def _values(found: Json) -> dict[str, Any]:
-    moments = found.get("status_transitions") or {}
+def _values(found: Invoice) -> dict[str, Any]:
+    moments = found.status_transitions
     return {
-        "stripe_invoice_id": found["id"],
-        "stripe_customer_id": reference(found["customer"]),
-        "status": found["status"],
-        "stripe_total_minor": found["total"],
-        "amount_due_minor": found["amount_due"],
-        "amount_paid_minor": found["amount_paid"],
-        "amount_remaining_minor": found["amount_remaining"],
-        "starting_balance_minor": found["starting_balance"],
-        "ending_balance_minor": found.get("ending_balance"),
-        "pre_payment_credit_minor": found["pre_payment_credit_notes_amount"],
-        "post_payment_credit_minor": found["post_payment_credit_notes_amount"],
-        "hosted_invoice_url": found.get("hosted_invoice_url"),
-        "invoice_pdf_url": found.get("invoice_pdf"),
-        "finalized_at": _instant(moments.get("finalized_at")),
-        "paid_at": _instant(moments.get("paid_at")),
-        "voided_at": _instant(moments.get("voided_at")),
+        "stripe_invoice_id": found.id,
+        "stripe_customer_id": reference(found.customer),
+        "status": found.status,
+        "stripe_total_minor": found.total,
+        "amount_due_minor": found.amount_due,
+        "amount_paid_minor": found.amount_paid,
+        "amount_remaining_minor": found.amount_remaining,
+        "starting_balance_minor": found.starting_balance,
+        "ending_balance_minor": found.ending_balance,
+        "pre_payment_credit_minor": found.pre_payment_credit_notes_amount,
+        "post_payment_credit_minor": found.post_payment_credit_notes_amount,
+        "hosted_invoice_url": found.hosted_invoice_url,
+        "invoice_pdf_url": found.invoice_pdf,
+        "finalized_at": _instant(moments.finalized_at if moments else None),
+        "paid_at": _instant(moments.paid_at if moments else None),
+        "voided_at": _instant(moments.voided_at if moments else None),
     }
 
 

@@ -23,9 +23,9 @@ from pipelines.ledger.books_schema import (
     issued_lines,
 )
 from pipelines.ledger.payments_schema import stripe_outbox
+from pipelines.payments.answers import Json
 from pipelines.payments.bodies import (
     REVISION,
-    Json,
     Kind,
     canonical,
     credit_note_content,
@@ -204,6 +204,15 @@ def due(now: datetime) -> sa.ColumnElement[bool]:
         sa.and_(_row.state == "SENDING", _row.lease_until <= now),
         sa.and_(_row.state == "NEEDS_REVIEW", _row.op_id.is_(None)),
     )
+
+
+def leased(ledger: Ledger, now: datetime) -> tuple[int, datetime | None]:
+    """How many operations nobody but their holder may touch now, and until when at most."""
+    is_held = sa.and_(_row.state == "SENDING", _row.lease_until > now, _row.kind != "finalization")
+    query = sa.select(sa.func.count(), sa.func.max(_row.lease_until)).where(is_held)
+    with ledger.reading() as connection:
+        row = connection.execute(query).one()
+        return int(row[0]), cast(datetime | None, row[1])
 
 
 def bound_accounts(ledger: Ledger) -> set[str]:

@@ -22,8 +22,18 @@ from pipelines.ledger.payments_schema import (
     stripe_seen,
 )
 from pipelines.ledger.schema import Instant
-from pipelines.payments.bodies import Json, reference
-from pipelines.payments.client import NoAccessError, StripeApi, StripeCallError
+from pipelines.payments.answers import (
+    Invoice,
+    Json,
+    NoAccessError,
+    SeenCreditNote,
+    SeenInvoice,
+    SeenItem,
+    StripeCallError,
+    need,
+)
+from pipelines.payments.bodies import reference
+from pipelines.payments.client import StripeApi
 from pipelines.payments.invoices import keep_state
 from pipelines.payments.sender import Sender, no_access
 
@@ -248,13 +258,17 @@ class Difference:
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """What a comparison found."""
+    """What a comparison found.
+
+    :param failed_events: events of Stripe that wait because they could not be handled, in words.
+    """
 
     reconciliation_id: str
     account: str
     since: datetime
     seen: int
     differences: Sequence[Difference]
+    failed_events: Sequence[str] = ()
 
     @property
     def is_clean(self) -> bool:
@@ -283,7 +297,7 @@ def reconcile(
         raise no_access(error) from None
     except StripeCallError as error:
         raise MeterhouseError(
-            f"Stripe did not answer: {error}",
+            f"Stripe gave no answer that serves: {error}",
             where="reconcile",
             remedy="nothing was compared; try again later",
         ) from None
@@ -328,30 +342,44 @@ def _look(
     listed = {invoice["id"] for invoice in invoices}
     older = [api.get(f"/v1/invoices/{stripe_id}") for stripe_id in sorted(still_open - listed)]
     seen = [
-        *(_seen("invoice", one, amount="total", invoice="id") for one in invoices),
-        *(_seen("item", one, amount="amount", created="date") for one in items),
-        *(_seen("credit_note", one, amount="amount") for one in notes),
+        *(_seen_invoice(need(SeenInvoice, one)) for one in invoices),
+        *(_seen_item(need(SeenItem, one)) for one in items),
+        *(_seen_credit_note(need(SeenCreditNote, one)) for one in notes),
     ]
     # An account may bill for others too: what bears no op_id counts only on our invoices.
     relevant = [row for row in seen if row["op_id"] or row["stripe_invoice_id"] in ours]
     states = [(ours[one["id"]], one) for one in [*invoices, *older] if one["id"] in ours]
+    for _, ours_at_stripe in states:
+        need(Invoice, ours_at_stripe)
     on_progress(4, 4)
     return relevant, states
 
 
-def _seen(
-    kind: str, found: Json, *, amount: str, created: str = "created", invoice: str = "invoice"
-) -> dict[str, Any]:
+def _seen_invoice(found: SeenInvoice) -> dict[str, Any]:
+    invoice = {"stripe_invoice_id": found.id, "amount_minor": found.total, "status": found.status}
+    return _seen("invoice", found, found.created) | invoice
+
+
+def _seen_item(found: SeenItem) -> dict[str, Any]:
+    return _seen("item", found, found.date) | _amount(found) | {"status": None}
+
+
+def _seen_credit_note(found: SeenCreditNote) -> dict[str, Any]:
+    return _seen("credit_note", found, found.created) | _amount(found) | {"status": found.status}
+
+
+def _amount(found: SeenItem | SeenCreditNote) -> dict[str, Any]:
+    return {"stripe_invoice_id": reference(found.invoice), "amount_minor": found.amount}
+
+
+def _seen(kind: str, found: SeenInvoice | SeenItem | SeenCreditNote, created: int) -> dict[str, Any]:
     return {
-        "stripe_id": found["id"],
+        "stripe_id": found.id,
         "object": kind,
-        "op_id": (found.get("metadata") or {}).get("op_id"),
-        "stripe_customer_id": reference(found["customer"]),
-        "stripe_invoice_id": reference(found[invoice]),
-        "amount_minor": found[amount],
-        "currency": found["currency"],
-        "status": found.get("status"),
-        "created_at": datetime.fromtimestamp(found[created], UTC),
+        "op_id": found.op_id,
+        "stripe_customer_id": reference(found.customer),
+        "currency": found.currency,
+        "created_at": datetime.fromtimestamp(created, UTC),
     }
 
 

@@ -23,8 +23,19 @@ from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.ledger import Ledger
 from pipelines.ledger.payments_schema import stripe_invoices, stripe_outbox
 from pipelines.payments import outbox
-from pipelines.payments.bodies import (
+from pipelines.payments.answers import (
+    Amount,
+    Invoice,
+    InvoiceLine,
     Json,
+    Marked,
+    NoAccessError,
+    RefusedError,
+    StripeCallError,
+    UnknownOutcomeError,
+    need,
+)
+from pipelines.payments.bodies import (
     Target,
     amount_of,
     build_body,
@@ -34,13 +45,7 @@ from pipelines.payments.bodies import (
     path_of,
     reference,
 )
-from pipelines.payments.client import (
-    NoAccessError,
-    RefusedError,
-    StripeApi,
-    StripeCallError,
-    UnknownOutcomeError,
-)
+from pipelines.payments.client import StripeApi
 from pipelines.payments.invoices import keep_state
 from pipelines.payments.outbox import Attempt, Claims, LostClaimError, Operation, State
 from pipelines.payments.settings import KEY_VARIABLE
@@ -63,13 +68,18 @@ class SendReport:
     """What became of the operations of one run.
 
     :param sender: the name under which the ledger has what it sent.
-    :param counts: operations sent or adopted now, by what was done; ``elsewhere``: held by another sender.
+    :param counts: operations sent or adopted now, by what was done; ``elsewhere``: held by another sender
+        when it was their turn.
+    :param leased: operations that another sender holds at the end, or one that died and whose lease runs.
+    :param leased_until: when the last of these leases ends, if nobody renews it.
     :param troubles: what failed, is not known, or waits for a person: subject and reason.
     """
 
     sender: str
     account: str | None = None
     counts: Counter[str] = field(default_factory=Counter)
+    leased: int = 0
+    leased_until: datetime | None = None
     troubles: list[tuple[State, str, str]] = field(default_factory=list)
 
     @property
@@ -110,7 +120,9 @@ class Sender:
             raise no_access(error) from None
         except StripeCallError as error:
             raise MeterhouseError(
-                f"Stripe did not answer: {error}", where="account", remedy="nothing was sent; try again later"
+                f"Stripe gave no answer that serves: {error}",
+                where="account",
+                remedy="nothing was sent; try again later",
             ) from None
         if strange := outbox.bound_accounts(self.ledger) - {account}:
             raise ConfigurationError(
@@ -138,6 +150,7 @@ class Sender:
                 2 * self.api.pace.workers,
             )
         self.side_by_side([partial(self._send_credit_note, note, count) for note in notes])
+        self.report.leased, self.report.leased_until = outbox.leased(self.ledger, self.clock())
         return self.report
 
     def settle(self, operation: Operation, target: Target, *, looks: bool = False) -> bool:
@@ -256,9 +269,11 @@ class Sender:
             query = sa.select(stripe_invoices).where(stripe_invoices.c.invoice_id == operation.invoice_id)
             stripe_invoice = str(connection.execute(query).mappings().one()["stripe_invoice_id"])
         try:
-            invoice = self.api.get(f"/v1/invoices/{stripe_invoice}")
-            lines = self.api.list(f"/v1/invoices/{stripe_invoice}/lines")
-            is_paid = invoice["amount_remaining"] == 0
+            invoice = need(Invoice, self.api.get(f"/v1/invoices/{stripe_invoice}"))
+            lines = [
+                need(InvoiceLine, line) for line in self.api.list(f"/v1/invoices/{stripe_invoice}/lines")
+            ]
+            is_paid = invoice.amount_remaining == 0
             in_the_way = _credit_obstacle(invoice, operation.amount_minor)
             if in_the_way and not self._is_credited(operation, stripe_invoice):
                 self._hold_up(operation, in_the_way)
@@ -268,14 +283,14 @@ class Sender:
         except StripeCallError as error:
             self._trouble("PENDING", operation.subject_id, f"its invoice could not be looked at: {error}")
             return
-        by_item = {_item_of(line): line["id"] for line in lines}
+        by_item = {_item_of(line): line.id for line in lines}
         credited = {line["invoice_line_id"] for line in operation.content["lines"]}
         sent = outbox.find(self.ledger, _row.kind == "item", _row.subject_id.in_(sorted(credited)))
         ids = {item.subject_id: by_item[item.stripe_id] for item in sent if item.stripe_id in by_item}
         if missing := credited - ids.keys():
             self._hold_up(operation, f"Stripe's invoice has no line for {', '.join(sorted(missing))}")
             return
-        customer = cast(str, reference(invoice["customer"]))
+        customer = reference(invoice.customer)
         # They are few, and the ledger may be a backup of before it was sent.
         if self.settle(operation, Target(customer, stripe_invoice, ids, is_paid), looks=True):
             refresh(self, operation.invoice_id, stripe_invoice)
@@ -356,7 +371,7 @@ class Sender:
         """
         if operation.kind == "finalization":
             invoice = self.api.get(f"/v1/invoices/{target.invoice}")
-            return None if invoice["status"] == "draft" else invoice
+            return None if need(Invoice, invoice).status == "draft" else invoice
         if operation.kind == "credit_note":
             candidates = self.api.list("/v1/credit_notes", invoice=target.invoice)
         else:
@@ -365,7 +380,7 @@ class Sender:
             candidates = self.api.list(
                 path_of(operation.kind, target), customer=target.customer, created={"gte": since}
             )
-        found = [one for one in candidates if (one.get("metadata") or {}).get("op_id") == operation.op_id]
+        found = [one for one in candidates if need(Marked, one).op_id == operation.op_id]
         if len(found) > 1:
             ids = ", ".join(sorted(one["id"] for one in found))
             raise _ManyFoundError(
@@ -377,6 +392,8 @@ class Sender:
         self, operation: Operation, target: Target, answer: Json, request_id: str | None, *, was_adopted: bool
     ) -> bool:
         op_id = cast(str, operation.op_id)
+        tells_state = operation.kind in {"invoice", "finalization"}
+        need(Invoice if tells_state else Amount, answer)
         wrong = differences(
             operation.kind, operation.content, op_id, target, answer, is_live=self.api.is_live
         )
@@ -385,7 +402,6 @@ class Sender:
                 operation, "NEEDS_REVIEW", f"Stripe has {answer.get('id')}, but {'; '.join(wrong)}", None
             )
         now = self.clock()
-        tells_state = operation.kind in {"invoice", "finalization"}
         account = cast(str, self.report.account)
         self._claims.sent(
             operation,
@@ -436,8 +452,11 @@ class Sender:
                         raise error
             except NoAccessError as error:
                 raise no_access(error) from None
-            finally:
+            except BaseException:
                 # Also when a person interrupts: what is under way ends, nothing new begins.
+                self.api.stop()
+                raise
+            finally:
                 self._stopped.set()
                 pool.shutdown(cancel_futures=True)
         self._stopped.clear()
@@ -465,6 +484,7 @@ def refresh(sender: "Sender", invoice_id: str, stripe_invoice_id: str) -> None:
     """Take over what Stripe says of an invoice now; where it does not answer, reconciling will."""
     try:
         found = sender.api.get(f"/v1/invoices/{stripe_invoice_id}")
+        need(Invoice, found)
     except (RefusedError, UnknownOutcomeError) as error:
         _log.warning("%s: its state could not be looked at: %s", stripe_invoice_id, error)
         return
@@ -498,16 +518,15 @@ def _open_invoices(ledger: Ledger, now: datetime) -> dict[str, int]:
         return {row[0]: int(row[1]) for row in connection.execute(query)}
 
 
-def _credit_obstacle(invoice: Json, amount_minor: int) -> str | None:
+def _credit_obstacle(invoice: Invoice, amount_minor: int) -> str | None:
     """Why Stripe's invoice cannot take a credit note of this amount as it is."""
-    if invoice["status"] == "void":
+    if invoice.status == "void":
         return "its invoice is void at Stripe: there is nothing to credit"
-    if 0 < invoice["amount_remaining"] < amount_minor:
+    if 0 < invoice.amount_remaining < amount_minor:
         return "its invoice is paid in part, and less is open than is credited; credit it by hand"
     return None
 
 
-def _item_of(line: Json) -> str | None:
-    parent = line.get("parent") or {}
-    details = parent.get("invoice_item_details") or {}
-    return details.get("invoice_item")
+def _item_of(line: InvoiceLine) -> str | None:
+    details = line.parent.invoice_item_details if line.parent else None
+    return details.invoice_item if details else None

@@ -4,6 +4,7 @@ Every request and every answer is judged by Stripe's own description; ``violatio
 does follows Stripe's documentation and not Stripe itself: it cannot show that Stripe behaves so.
 """
 
+import copy
 import json
 import threading
 import time
@@ -30,7 +31,7 @@ class Fault:
 
     :param kind: drop_before, drop_after (the connection breaks, undone or done), hang_before, hang_after,
         429, 409, 503 (nothing was done), 500_before, 500_after (kept under the key, undone or done),
-        change (the answer is changed by ``change``).
+        change (the answer is changed by ``change``), spoil (so is what Stripe says once, as it never would).
     """
 
     method: str
@@ -194,6 +195,9 @@ class FakeStripe:
         if status == 200:
             with self._lock:
                 self.violations += answer_faults(method, parts.path, status, body)
+            if kind == "spoil" and fault and fault.change:
+                body = copy.deepcopy(body)
+                fault.change(body)
         content = json.dumps(body).encode()
         handler.send_response(status)
         handler.send_header("Content-Type", "application/json")
@@ -260,7 +264,7 @@ class FakeStripe:
                     status, body = 500, _error("An unknown error occurred", "api_error")
                 else:
                     status, body = 200, self._do(method, path, decode(query or form))
-                    if fault and fault.change:
+                    if kind == "change" and fault and fault.change:
                         body = json.loads(json.dumps(body))
                         fault.change(body)
                     if kind == "500_after":

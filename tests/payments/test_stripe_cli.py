@@ -1,13 +1,15 @@
 """The commands as a person runs them: what they refuse before any request, what they show, and their exit codes."""
 
 import shutil
+import signal
 import time
+from datetime import date
 
 import dagster as dg
 import payment_fixtures
 import pytest
 from fake_stripe import KEY
-from payment_ledgers import issue_invoices
+from payment_ledgers import end_leases, issue_invoices, run_sender
 from warm_processes import Ended, Warm, command
 
 from pipelines.errors import ConfigurationError
@@ -188,6 +190,48 @@ def test_one_command_talks_to_stripe_at_a_time(product_home, fake):
     assert ended.returncode == 0
     assert "Waiting for it to end" in ended.stderr
     assert len(fake.items) == 2
+
+
+def test_what_another_sender_holds_is_told_and_is_not_done(product_home, fake):
+    with_key = {"STRIPE_API_KEY": KEY}
+    pace = {"workers_per_invoice": 1}
+    assert run_sender(product_home, fake, stage="claim", path="/v1/invoiceitems", after=2, pace=pace) == -9
+    left = run(product_home, fake, "send", **with_key)
+    assert left.returncode == 1
+    assert "are held by another sender, or by one that died" in left.stdout
+    assert "were left to the sender that holds them" in left.stderr
+    assert "run it again after 20" in left.stderr
+    again = run(product_home, fake, "send", **with_key)
+    assert (again.returncode, "0 sent" in again.stdout) == (1, True)
+    with open_ledger(product_home, "") as ledger:
+        end_leases(ledger)
+    done = run(product_home, fake, "send", **with_key)
+    assert done.returncode == 0, done.stderr
+    assert {"line_1_1": 1, "line_1_2": 1}.items() <= fake.items_of_lines().items()
+    assert set(fake.items_of_lines().values()) == {1}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sending_ends_what_is_under_way_and_the_next_goes_on(product_home, fake, number):
+    with open_ledger(product_home, "") as ledger:
+        issue_invoices(ledger, {"c-1": [10] * 60}, period_start=date(2026, 2, 1))
+    fake.answer_seconds = 0.05
+    sender = start(product_home, fake, "send", STRIPE_API_KEY=KEY)
+    while len(fake.requests) < 15:
+        assert sender.is_running
+        time.sleep(0.005)
+    sender.interrupt(number)
+    ended = sender.end()
+    assert ended.returncode == 128 + number, ended
+    [line] = [line for line in ended.stderr.splitlines() if line.startswith("Interrupted")]
+    assert "operations are done and recorded, the others as before; `meterhouse send` goes on" in line
+    assert "Traceback" not in ended.stderr
+    assert 0 < len(fake.items) < 62
+    done = run(product_home, fake, "send", STRIPE_API_KEY=KEY)
+    assert done.returncode == 0, done.stderr
+    assert "0 found there" in done.stdout
+    assert len(fake.items) == 62
+    assert set(fake.items_of_lines().values()) == {1}
 
 
 def test_steps_of_the_schedule_do_nothing_without_a_key(product_home):
