@@ -21,7 +21,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from pipelines import interruption
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.files import OWNER_FILE, make_private_folder, share
 from pipelines.home import Home
@@ -42,6 +44,19 @@ _DECIDED = ".restored"
 _WORKPLACE = ".meterhouse-backup-"
 _WORK_LOCK = "lock"
 _BLOCK = 1 << 20
+# A hundred bytes for each of millions of files.
+_LARGEST_MANIFEST = 1 << 29
+_STRANGE = (
+    tarfile.TarError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    AttributeError,
+    RecursionError,
+)
+"""What reading something that is no backup may end in."""
 
 Progress = Callable[[int, int, str], None]
 
@@ -88,7 +103,9 @@ def back_up(home: Home, file: Path, made_at: datetime, on_progress: Progress | N
         with _opened(aside) as archive:
             backup = _read(archive, None)
         _sync(aside)
-        aside.replace(file)
+        with interruption.held():
+            aside.replace(file)
+            interruption.has_done(f"{file} is written, read back and whole")
         _sync(file.parent)
     return replace(backup, refused=tuple(links_out_of_lake(home)))
 
@@ -147,16 +164,20 @@ def restore(home: Home, file: Path, on_progress: Progress | None = None) -> Back
                 share(path)
         (aside / _MANIFEST).replace(made.root / _MANIFEST)
         with open_ledger(made) as ledger:
-            load_ledger(ledger, aside / _LEDGER, may_hold_it=was_cut_off)
+            try:
+                load_ledger(ledger, aside / _LEDGER, may_hold_it=was_cut_off)
+            except (*_STRANGE, OSError) as error:
+                raise _no_backup(file, f"its rows of the ledger cannot be read: {_words(error)}") from None
             is_loaded = True
             ledger.export()
         _sync(made.root)
-        made.root.replace(home.root / _DECIDED)
+        with interruption.held():
+            made.root.replace(home.root / _DECIDED)
+            _move_in(home)
     except BaseException:
         if not is_loaded:
             shutil.rmtree(aside, ignore_errors=True)
         raise
-    _move_in(home)
     return backup
 
 
@@ -168,13 +189,17 @@ def _finish(home: Home, file: Path) -> Backup:
         manifest = _manifest_of(archive)
     known = decided / _MANIFEST
     if known.exists() and known.read_bytes() != manifest:
-        made_at = json.loads(known.read_bytes())["made_at"]
+        try:
+            made_at = _read_manifest(known.read_bytes()).made_at.isoformat()
+        except ValueError:
+            made_at = "a time that nobody can read any more"
         raise ConfigurationError(
             f"restoring another backup, made at {made_at}, was cut off here; nothing was changed",
             where=str(home.root),
             remedy="give that backup again, which finishes it, or restore into a new folder with --home",
         )
-    _move_in(home)
+    with interruption.held():
+        _move_in(home)
     return backup
 
 
@@ -188,6 +213,7 @@ def _move_in(home: Home) -> None:
             (decided / name).replace(home.root / name)
             _sync(home.root)
     home.ensure()
+    interruption.has_done(f"{home.root} is restored")
     shutil.rmtree(decided)
     shutil.rmtree(home.root / _ASIDE, ignore_errors=True)
 
@@ -253,40 +279,48 @@ def _write(
 
 def _read(archive: tarfile.TarFile, into: Path | None, on_progress: Progress | None = None) -> Backup:
     """Read a backup to its end and compare it with its own list; ``into``: also write its files there."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, _Member] = {}
     rows: dict[str, int] = {}
-    manifest: dict[str, Any] | None = None
+    manifest: _Manifest | None = None
     for entry in archive:
-        # A link would be read as what it leads to.
-        source = archive.extractfile(entry) if entry.isreg() else None
-        if source is None or manifest is not None or not _is_plain(entry.name):
-            raise _not_whole(archive, f"{entry.name} does not belong into a backup")
+        # A link would be read as what it leads to; a sparse file is a few bytes that stand for as many as it likes.
+        source = archive.extractfile(entry) if entry.isreg() and not entry.issparse() else None
+        is_odd = source is None or entry.name in found or not _is_plain(entry.name)
+        if source is None or is_odd or manifest is not None:
+            raise _not_whole(archive, f"{_shown(entry.name)} does not belong into a backup")
         if entry.name == _MANIFEST:
+            if entry.size > _LARGEST_MANIFEST:
+                raise _not_whole(archive, f"its list of {entry.size:,} bytes is none that was written here")
             content = source.read()
-            manifest = json.loads(content)
+            manifest = _read_manifest(content)
             if into:
                 (into / _MANIFEST).write_bytes(content)
             continue
         hashing = _Hashing(source)
         line_count = _copy(hashing, into / entry.name if into else None)
-        found[entry.name] = {"size": entry.size, "sha256": hashing.hexdigest()}
+        found[entry.name] = _Member(size=entry.size, sha256=hashing.hexdigest())
         if PurePosixPath(entry.name).parent == _LEDGER:
             rows[PurePosixPath(entry.name).stem] = line_count
         if on_progress:
             on_progress(len(found), 0, entry.name)
     if manifest is None:
         raise _not_whole(archive, "its end is missing")
-    if manifest.get("format") != FORMAT or manifest["ledger_revision"] != HEAD_REVISION:
+    if manifest.format != FORMAT or manifest.ledger_revision != HEAD_REVISION:
         raise MeterhouseError(
-            f"the backup is of another version of Meterhouse ({manifest.get('meterhouse')}), with a ledger at"
-            f" revision {manifest.get('ledger_revision')} instead of {HEAD_REVISION}",
+            f"the backup is of another version of Meterhouse ({_shown(manifest.meterhouse)}), with a ledger"
+            f" at revision {_shown(manifest.ledger_revision)} instead of {HEAD_REVISION}",
             where=str(archive.name),
             remedy="restore it with the version that made it, then use this one on the restored home",
         )
-    for name in sorted(manifest["members"].keys() | found.keys()):
-        if manifest["members"].get(name) != found.get(name):
-            raise _not_whole(archive, f"{name} is not what it was when the backup was made")
-    return Backup(datetime.fromisoformat(manifest["made_at"]), len(found) - len(rows), rows)
+    for name in sorted(manifest.members.keys() | found.keys()):
+        if manifest.members.get(name) != found.get(name):
+            raise _not_whole(archive, f"{_shown(name)} is not what it was when the backup was made")
+    return Backup(manifest.made_at, len(found) - len(rows), rows)
+
+
+def _read_manifest(content: bytes) -> "_Manifest":
+    """:raises ValueError: it is none."""
+    return _Manifest.model_validate_json(content)
 
 
 def _manifest_of(archive: tarfile.TarFile) -> bytes:
@@ -297,11 +331,17 @@ def _manifest_of(archive: tarfile.TarFile) -> bytes:
 
 
 def _is_plain(name: str) -> bool:
-    """Whether it can only mean a file below the home's own folders."""
-    parts = PurePosixPath(name).parts
-    return name == _MANIFEST or (
-        len(parts) > 1 and parts[0] in (*_FOLDERS, str(_LEDGER)) and not {".", ".."} & set(parts)
-    )
+    """Whether it can only mean a file below the home's own folders, and one that a backup holds."""
+    path = PurePosixPath(name)
+    if name == _MANIFEST:
+        return True
+    is_ours = len(path.parts) > 1 and path.parts[0] in (*_FOLDERS, str(_LEDGER)) and ".." not in path.parts
+    return is_ours and str(path) == name and not path.is_relative_to(_EXPORTS)
+
+
+def _shown(text: str) -> str:
+    """Text of a stranger, as it may go to a terminal."""
+    return text[:200] if text.isprintable() else ascii(text[:200])
 
 
 def _copy(source: "_Hashing", target: Path | None) -> int:
@@ -324,10 +364,27 @@ def _opened(file: Path) -> Iterator[tarfile.TarFile]:
     try:
         with tarfile.open(file, "r:") as archive:
             yield archive
-    except (tarfile.TarError, EOFError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except OSError as error:
         raise MeterhouseError(
-            f"this is no backup, or not a whole one: {error}", where=str(file), remedy=_ANOTHER
+            f"it could not be read, or not be written out: {error.strerror or error}; nothing was changed",
+            where=str(file),
+            remedy="see that it is readable and that there is room, then run it again",
         ) from None
+    except _STRANGE as error:
+        raise _no_backup(file, _words(error)) from None
+
+
+def _no_backup(file: Path, why: str) -> MeterhouseError:
+    what = f"this is no backup, or not a whole one: {why}; nothing was changed"
+    return MeterhouseError(what, where=str(file), remedy=_ANOTHER)
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(_shown(str(part)) for part in first["loc"])
+        return f"its list: {where}: {first['msg']}" if where else f"its list: {first['msg']}"
+    return _shown(" ".join(str(error).split())) or type(error).__name__
 
 
 def _not_whole(archive: tarfile.TarFile, why: str) -> MeterhouseError:
@@ -349,6 +406,25 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class _Member(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    size: int
+    sha256: str
+
+
+class _Manifest(BaseModel):
+    """What ``backup.json`` says."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    format: int
+    made_at: datetime
+    meterhouse: str
+    ledger_revision: str
+    members: dict[str, _Member]
 
 
 class _Hashing:

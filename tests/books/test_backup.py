@@ -315,7 +315,9 @@ def test_a_restore_that_was_decided_is_finished_by_its_own_backup_only(home, arc
     decided = target.root / ".restored"
     decided.mkdir()
     shutil.move(target.catalog, decided / "catalog")
-    (decided / "backup.json").write_text(json.dumps({"made_at": "2026-01-01T00:00:00+00:00"}))
+    with tarfile.open(archive) as members:
+        made = json.load(members.extractfile("backup.json"))
+    (decided / "backup.json").write_text(json.dumps(made | {"made_at": "2026-01-01T00:00:00+00:00"}))
     with pytest.raises(ConfigurationError, match="made at 2026-01-01"):
         restore(target, archive)
     assert (decided / "catalog" / "plans.yml").exists()
