@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.errors import ConfigurationError, MeterhouseError
+from pipelines.errors import ConfigurationError
 from pipelines.home import Home
 from pipelines.ledger import open_ledger
 from pipelines.ledger.schema import plain
-from pipelines.serving.measure import open_tables
+from pipelines.serving.readers import open_published
 from pipelines.settings import Settings
 from pipelines.tables import write_csv_rows
 
@@ -100,11 +100,7 @@ def dismiss_recommendation(settings: Settings, recommendation_id: str, note: str
 
 
 def _recommendations(home: Home) -> list[Recommendation]:
-    if not home.published_file.exists():
-        raise MeterhouseError(
-            "nothing is published yet", where=str(home.published_file), remedy="run `meterhouse run`"
-        )
-    with open_tables(home.published_file) as tables:
+    with open_published(home) as tables:
         rows = tables.table("recommendations").select(*_FIELDS).fetchall()
     found = [dict(zip(_FIELDS, row, strict=True)) for row in rows]
     with open_ledger(home) as ledger:

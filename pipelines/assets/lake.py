@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 
 from pipelines.checks import stale_sources, unbalanced_batches
-from pipelines.errors import MeterhouseError
+from pipelines.errors import MeterhouseError, describe_os_error
 from pipelines.reports import report
 from pipelines.session import Session
 
@@ -181,6 +181,8 @@ class failing:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError) and error.errno is not None:
+            error = describe_os_error(error)
         if isinstance(error, MeterhouseError):
             self._session.failure = error
             raise dg.Failure(description=str(error), allow_retries=False) from error

@@ -3,7 +3,8 @@
 How it is printed belongs to ``compose``.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -13,6 +14,7 @@ from typing import Any
 import duckdb
 
 from pipelines.errors import ConfigurationError, MeterhouseError
+from pipelines.serving.measure import unreadable
 
 _TABLES = {"issuer", "invoices", "invoice_lines", "credit_notes", "credit_note_lines"}
 
@@ -339,29 +341,34 @@ def read_month(file: Path, month: date, *, with_drafts: bool = False) -> Publish
         )
 
 
-def open_published(file: Path) -> duckdb.DuckDBPyConnection:
+@contextmanager
+def open_published(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """The published file, read-only, as the current catalog; temporary tables may be made beside it.
 
-    :raises MeterhouseError: nothing is published yet, or by a version that knew no documents.
+    :raises MeterhouseError: nothing is published yet, it is damaged, or of a version that knew no documents.
     """
     if not file.exists():
         raise MeterhouseError(
             "nothing is published yet", where=str(file), remedy="run `meterhouse run` first"
         )
-    connection = duckdb.connect()
-    connection.execute("set TimeZone = 'UTC'")
-    # In memory beside it, so that what is asked for can be kept in temporary tables.
-    connection.execute(f"attach '{str(file).replace(chr(39), chr(39) * 2)}' as published (read_only)")
-    connection.execute("use published")
-    found = {row[0] for row in connection.execute("select table_name from duckdb_tables()").fetchall()}
-    if missing := _TABLES - found:
-        connection.close()
-        raise MeterhouseError(
-            f"an earlier version published this file: it has no {', '.join(sorted(missing))}",
-            where=str(file),
-            remedy="run `meterhouse run`",
-        )
-    return connection
+    try:
+        with duckdb.connect() as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            # In memory beside it, so that what is asked for can be kept in temporary tables.
+            connection.execute(f"attach '{str(file).replace(chr(39), chr(39) * 2)}' as published (read_only)")
+            connection.execute("use published")
+            found = {
+                row[0] for row in connection.execute("select table_name from duckdb_tables()").fetchall()
+            }
+            if missing := _TABLES - found:
+                raise MeterhouseError(
+                    f"an earlier version published this file: it has no {', '.join(sorted(missing))}",
+                    where=str(file),
+                    remedy="run `meterhouse run`",
+                )
+            yield connection
+    except (duckdb.IOException, duckdb.CatalogException, duckdb.BinderException) as error:
+        raise unreadable(file, error) from error
 
 
 def _read(

@@ -11,6 +11,8 @@ from typing import Literal
 
 import duckdb
 
+from pipelines.errors import MeterhouseError
+
 Grain = Literal["day", "month"]
 
 
@@ -24,13 +26,25 @@ class Measures:
 
 @contextmanager
 def open_tables(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Read a DuckDB file."""
-    connection = duckdb.connect(str(file), read_only=True)
-    connection.execute("set TimeZone = 'UTC'")
+    """Read a DuckDB file.
+
+    :raises MeterhouseError: it cannot be read, is damaged, or has no table of that name.
+    """
     try:
-        yield connection
-    finally:
-        connection.close()
+        with duckdb.connect(str(file), read_only=True) as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            yield connection
+    except (duckdb.IOException, duckdb.CatalogException) as error:
+        raise unreadable(file, error) from error
+
+
+def unreadable(file: Path, error: duckdb.Error) -> MeterhouseError:
+    """What to do about a warehouse or a published file that is damaged, or of another version."""
+    return MeterhouseError(
+        f"the file could not be read: {' '.join(str(error).split())}",
+        where=str(file),
+        remedy="it is damaged, or another version made it: `meterhouse run --full` builds and publishes anew",
+    )
 
 
 def measure(connection: duckdb.DuckDBPyConnection, table: str) -> Measures:

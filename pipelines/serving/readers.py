@@ -11,7 +11,7 @@ import duckdb
 
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
-from pipelines.serving.measure import open_tables
+from pipelines.serving.measure import open_tables, unreadable
 
 _MOST_NAMED = 10
 
@@ -33,11 +33,7 @@ def open_published(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
         with open_tables(file) as tables:
             yield tables
     except duckdb.Error as error:
-        raise MeterhouseError(
-            f"the published file could not be read: {error}",
-            where=str(file),
-            remedy="another version may have made it: `meterhouse run --full` publishes it anew",
-        ) from error
+        raise unreadable(file, error) from error
 
 
 def need_customer(tables: duckdb.DuckDBPyConnection, customer_id: str) -> None:

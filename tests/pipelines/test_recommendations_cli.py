@@ -134,7 +134,7 @@ def test_an_unknown_id_changes_nothing_and_says_what_to_do(home: Home) -> None:
 def test_before_the_first_run_it_says_to_run(tmp_path: Path) -> None:
     home = Home(tmp_path / "home").ensure()
     for act in (lambda: shown(home), lambda: dismiss_recommendation(Settings(home, NOW), "rec_b")):
-        with pytest.raises(MeterhouseError, match=r"nothing is published yet[\s\S]*meterhouse run"):
+        with pytest.raises(MeterhouseError, match=r"nothing has been published yet[\s\S]*meterhouse run"):
             act()
 
 
