@@ -283,7 +283,7 @@ def _read(archive: tarfile.TarFile, into: Path | None, on_progress: Progress | N
     rows: dict[str, int] = {}
     manifest: _Manifest | None = None
     for entry in archive:
-        # A link would be read as what it leads to; a sparse file is a few bytes that stand for as many as it likes.
+        # A link would be read as what it leads to; a sparse file is a few bytes that stand for any number.
         source = archive.extractfile(entry) if entry.isreg() and not entry.issparse() else None
         is_odd = source is None or entry.name in found or not _is_plain(entry.name)
         if source is None or is_odd or manifest is not None:

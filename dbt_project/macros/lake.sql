@@ -107,7 +107,7 @@
 
         listed as (
             select
-                files.path,
+                files.file_path,
                 counting.batch_id is not null as is_counting
             from {{ files }} as files
             left join counting
@@ -117,11 +117,11 @@
             where files.kind = '{{ kind }}'
         )
 
-        select path, bool_and(is_counting) as is_whole
+        select file_path, bool_and(is_counting) as is_whole
         from listed
-        group by path
+        group by file_path
         having bool_or(is_counting)
-        order by path
+        order by file_path
     {%- endset -%}
     {%- set found = run_query(query) -%}
     {%- set paths = [lake_path("schema/" ~ kind ~ ".parquet")] -%}

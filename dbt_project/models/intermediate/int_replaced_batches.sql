@@ -13,7 +13,7 @@ readings as (
         build_id,
         source_file,
         replaces,
-        split_part(batch_id, '-', 1) as content,
+        split_part(batch_id, '-', 1) as content_id,
         coalesce(try_cast(nullif(split_part(batch_id, '-', 2), '') as integer), 1) as reading_number,
         status = 'unreadable' as is_unreadable,
         commit_number
@@ -41,7 +41,7 @@ read_later as (
     from readings as unreadable
     inner join readings as later
         on
-            unreadable.content = later.content
+            unreadable.content_id = later.content_id
             and unreadable.source_file = later.source_file
             and unreadable.reading_number < later.reading_number
     where unreadable.is_unreadable

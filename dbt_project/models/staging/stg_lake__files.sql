@@ -7,7 +7,7 @@ with source as (
 
     select
         commit_number,
-        unnest(files) as file
+        unnest(files) as lake_file
     from {{ read_files(new_commit_files(this if is_incremental() else none)) }}
 
 ),
@@ -16,8 +16,8 @@ listed as (
 
     select
         commit_number,
-        file,
-        unnest(file['batch_ids']) as batch_id
+        lake_file,
+        unnest(lake_file['batch_ids']) as batch_id
     from source
 
 ),
@@ -25,12 +25,12 @@ listed as (
 renamed as (
 
     select
-        file['path'] as path,
+        lake_file['path'] as file_path,
         batch_id,
-        file['kind'] as kind,
+        lake_file['kind'] as kind,
         commit_number,
-        file['row_count'] as row_count,
-        file['event_date'] as event_date
+        lake_file['row_count'] as row_count,
+        lake_file['event_date'] as event_date
     from listed
 
 )
