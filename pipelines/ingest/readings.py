@@ -64,18 +64,23 @@ def new_readings(lake: Lake, files: Sequence[InboxFile], sources: SourcesDocumen
     known: dict[str, list[Manifest]] = defaultdict(list)
     for batch_id, batch in lake.live.items():
         known[content_of(batch_id)].append(batch)
-    planned: dict[str, list[str]] = defaultdict(list)
+    planned: set[tuple[str, str, str]] = set()
     found: list[Reading] = []
     for file in files:
         mapping = sources.source_for(file.name) if sources is not None else None
         digest = mapping_hash(mapping)
         same = known.get(file.batch_id, [])
-        if digest in planned[file.batch_id] or not (reading := _is_new(same, file.name, digest)):
+        # Where ids are made from rows, a file is known by its path too: a copy is read, and gives duplicates.
+        path = file.name if mapping is not None and mapping.ids_from_row else ""
+        if path:
+            same = [batch for batch in same if batch["source_file"] == path]
+        key = file.batch_id, digest, path
+        if key in planned or not (reading := _is_new(same, file.name, digest)):
             continue
         taken = [planned_reading.batch_id for planned_reading in found]
         batch_id = next_id(lake, file.batch_id, taken)
         found.append(Reading(file, batch_id, mapping, digest, reading.replaces))
-        planned[file.batch_id].append(digest)
+        planned.add(key)
     return found
 
 

@@ -175,6 +175,17 @@ def test_a_grown_file_with_ids_from_rows_takes_the_place_of_what_its_path_gave(h
     assert ingest(home, sources).batches == ()
 
 
+def test_where_ids_are_made_from_rows_a_copy_is_duplicates(home):
+    sources = [{"name": "s", "files": "*.csv", "event_id": "from_row"}]
+    content = "customer_id,occurred_at,event_type\nacme,2025-05-10T09:48:00Z,use\n"
+    put(home, "a.csv", content)
+    ingest(home, sources)
+    put(home, "b.csv", content)
+    [copy] = ingest(home, sources).batches
+    assert counts(copy) == (1, 0, 1, 0)
+    assert ingest(home, sources).batches == ()
+
+
 def test_a_file_that_cannot_be_read_again_keeps_what_it_gave(home):
     path = put(home, "a.csv", "event_id,customer_id,event_type,occurred_at\ne1,c,t,2025-05-01T10:00:00Z\n")
     ingest(home)
