@@ -141,7 +141,6 @@ def listen(settings: Settings, host: str, port: int, say: Callable[[str], None])
             say(f"Not handled: {failed}")
         app = webhook_app(ledger, secret, destinations)
         serve(app, host, port, lambda: say(f"Listening at http://{host}:{port}{PATH}; Ctrl+C ends it."))
-    say("Listening ended; every event that was answered is kept.")
 
 
 def _tell_what_is_done(sender: Sender, command: str) -> None:

@@ -5,8 +5,7 @@ What an event means does not belong here.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import h11
@@ -18,6 +17,7 @@ from starlette.routing import Route
 from uvicorn import Config, Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from pipelines import interruption
 from pipelines.errors import MeterhouseError
 from pipelines.ledger import Ledger
 from pipelines.notify import Destination, deliver_pending
@@ -93,9 +93,13 @@ def tell_of_failed(ledger: Ledger, outcomes: Sequence[Outcome]) -> None:
 
 
 def serve(app: Starlette, host: str, port: int, on_start: Callable[[], None] = lambda: None) -> None:
-    """Listen until the process is told to end; requests that have arrived are answered first."""
+    """Listen until the process is told to end; requests that have arrived are answered first.
+
+    :raises Interrupted: a signal told it.
+    """
     on_start()
-    _Server(server_config(app, host, port)).run()
+    interruption.has_done("listening has ended, and every event that was answered is kept")
+    Server(server_config(app, host, port)).run()
 
 
 def server_config(app: Starlette, host: str, port: int) -> Config:
@@ -112,15 +116,6 @@ def server_config(app: Starlette, host: str, port: int) -> Config:
         timeout_keep_alive=REQUEST_SECONDS,
         timeout_graceful_shutdown=REQUEST_SECONDS,
     )
-
-
-class _Server(Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Being told to end is how listening ends: nothing is interrupted, and the signal goes no further."""
-        with super().capture_signals():
-            yield
-            self._captured_signals.clear()
 
 
 class _Patient(H11Protocol):
