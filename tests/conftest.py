@@ -76,6 +76,17 @@ def _read_at_once() -> Iterator[None]:
         yield
 
 
+_UMASK = os.umask(0o022)
+os.umask(_UMASK)
+
+
+@pytest.fixture(autouse=True)
+def _umask_as_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that run in this process keep what they write private from then on; the next test begins anew."""
+    monkeypatch.delenv("METERHOUSE_UMASK", raising=False)
+    os.umask(_UMASK)
+
+
 def shared_home(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """A home that is made once, for all workers of a test run; who changes it copies it first."""
     base = factory.getbasetemp()
