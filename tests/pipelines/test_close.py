@@ -44,7 +44,7 @@ def test_no_amount_is_cut_off_where_a_terminal_is_narrow():
     counts = {"invoice_count": 10_000, "adjustment_count": 12, "credit_note_count": 34, "waiting_count": 0}
     totals = [{"currency": "USD", "adjusted_words": "55.50", **sums, **counts}]
     terms = Terms(MARCH, CLOCK, "catalog", "accounts", "prices", "code")
-    plan = ClosingPlan(terms, Documents([{}], [], [], []), [], 0, totals, {}, [])
+    plan = ClosingPlan(terms, Documents([{"content_hash": "0" * 64}], [], [], []), [], 0, totals, {}, [])
     text = io.StringIO()
     print_outcome(ClosingOutcome(plan, None), [], Console(file=text, width=80), is_dry_run=True)
     assert all(words in text.getvalue() for words in [*sums.values(), "55.50 USD", "12 adjustments"])
