@@ -22,9 +22,9 @@ from pipelines.books.pins import rate_pinned_periods
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
 from pipelines.ingest.lake import ensure_lake
-from pipelines.lake.commits import read_lake
+from pipelines.lake.commits import Lake, read_lake
 from pipelines.lake.documents import commit_documents
-from pipelines.ledger import Ledger, open_ledger
+from pipelines.ledger import Ledger, LedgerError, open_ledger
 from pipelines.ledger.books import (
     AfterIssue,
     Closing,
@@ -169,10 +169,19 @@ def close_books(
                 _show(session, settings, manifest, closings[-1])
             _forget_build(home)
         else:
+            _remember(ledger, lake, session)
             _show(session, settings, manifest, closing)
             invoice_numbers, credit_note_numbers = numbers_of(ledger, closing.closing_number)
             return ClosingOutcome(plan, closing, invoice_numbers, credit_note_numbers)
         return ClosingOutcome(plan, None, *numbers)
+
+
+def _remember(ledger: Ledger, lake: Lake, session: Session) -> None:
+    """In the ledger, which commit the documents were issued from; what was issued does not hang on it."""
+    try:
+        record_head(ledger, lake)
+    except LedgerError as error:
+        session.warnings.append(f"the ledger does not know the last commit; the next run tells it: {error}")
 
 
 def need_expected(plan: ClosingPlan, expected_hash: str, ledger: Ledger | None = None) -> None:
