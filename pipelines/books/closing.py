@@ -148,7 +148,6 @@ def close_books(
             if expected_hash is not None and not is_dry_run:
                 need_expected(plan, expected_hash, ledger)
             if plan.documents and not is_dry_run:
-                record_head(ledger, lake)
                 with session.steps.step("Issuing documents"), interruption.held():
                     closing = issue(
                         ledger,
