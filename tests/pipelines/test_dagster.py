@@ -117,7 +117,7 @@ def test_books_are_closed_monthly_after_days_of_grace(definitions, instance):
     context = dg.build_schedule_context(instance, when, repository_def=definitions.get_repository_def())
     [request] = schedule.evaluate_tick(context).run_requests
     config = request.run_config["ops"]["close_books"]["config"]
-    assert config == {"through": "2025-12-31"}
+    assert config == {"through": "2025-12-31", "by": "schedule close_month"}
     assert dg.validate_run_config(definitions.resolve_job_def("close"), request.run_config)
 
 
