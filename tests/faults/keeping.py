@@ -39,6 +39,7 @@ def do(order: dict[str, object], given: SimpleNamespace) -> None:
                         ["b1"],
                         known_closing=0,
                         closed_at=NOW,
+                        closed_by="tests",
                         after_issue=[enqueue_closing],
                     )
                 ledger.export()
