@@ -146,8 +146,13 @@ def restore(home: Home, file: Path, on_progress: Progress | None = None) -> Back
         raise ConfigurationError(f"there is no file {file}", where="restore", remedy="name a backup")
     if (home.root / _DECIDED).exists():
         return _finish(home, file)
-    _need_empty(home)
     aside = home.root / _ASIDE
+    try:
+        _need_empty(home)
+    except ConfigurationError:
+        # What a restore that was done could not clear away.
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
     # A ledger on a server may be loaded already: by a restore that died before it was decided.
     was_cut_off = aside.exists()
     shutil.rmtree(aside, ignore_errors=True)
