@@ -16,7 +16,7 @@ from pipelines.payments import server
 AS_OF = "2026-04-01T00:00:00Z"
 PLACES = [
     "catalog", "catalog/plans.yml", "catalog/sources.yml", "catalog/alerts.yml", "accounts", "accounts/customers.csv",
-    "inbox", "inbox/*", "lake", "lake/batches", "lake/batches/*", "lake/rejects/*", "lake/ledger",
+    "inbox", "inbox/*", "lake", "lake/commits", "lake/commits/*", "lake/events/*/*", "lake/rejects/*", "lake/ledger",
     "lake/ledger/alerts.parquet", "lake/schema", "lake/catalog", "lake/accounts", "lake/uses",
     "lake/prices", "warehouse", "warehouse/meterhouse.duckdb", "ledger", "ledger/ledger.sqlite", "serving",
     "serving/meterhouse.duckdb", ".cache", ".cache/inbox.json", ".lock", "ledger/.export.lock",
@@ -102,7 +102,7 @@ DAMAGES: list[Callable[[Path], None]] = [remove, empty, garbage, cut, turned, cl
 def small_home(_finished_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Without what only saves time, and big."""
     home = tmp_path_factory.mktemp("small") / "home"
-    shutil.copytree(_finished_home, home, ignore=shutil.ignore_patterns(".dagster", "dbt", "events"))
+    shutil.copytree(_finished_home, home, ignore=shutil.ignore_patterns(".dagster", "dbt"))
     (home / ".cache").mkdir(exist_ok=True)
     return home
 
