@@ -4,7 +4,6 @@ The figures and words are SQL's (``int_due_documents``, ``int_due_corrections``)
 besides belong to ``command``.
 """
 
-import csv
 import json
 import textwrap
 from collections import defaultdict
@@ -20,6 +19,7 @@ from pipelines.books.closing import ClosingOutcome
 from pipelines.errors import ConfigurationError
 from pipelines.ledger.books import Row
 from pipelines.ledger.schema import plain
+from pipelines.tables import write_csv_rows
 
 FORMATS: Final = ("table", "json", "csv")
 COLUMNS: Final = (
@@ -97,12 +97,12 @@ def write_listing(
         json.dump(_as_object(outcome, build_warnings), output, ensure_ascii=False, indent=2, default=_text)
         output.write("\n")
         return
-    writer = csv.DictWriter(output, COLUMNS, lineterminator="\n", restval="")
-    writer.writeheader()
-    writer.writerows(
-        {name: "" if value is None else _text(value) for name, value in row.items()}
-        for row in _as_rows(outcome)
-    )
+    rows = ([row.get(name) for name in COLUMNS] for row in _as_rows(outcome))
+    write_csv_rows(output, COLUMNS, (map(_cell, row) for row in rows))
+
+
+def _cell(value: object) -> str | None:
+    return None if value is None else _text(value)
 
 
 def print_listing(outcome: ClosingOutcome, console: Console) -> None:

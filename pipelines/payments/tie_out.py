@@ -3,7 +3,6 @@
 Figures are the mart's own (``tie_out``), their sums SQL's. Comparing with Stripe does not belong here.
 """
 
-import csv
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from pipelines.ledger import open_ledger
 from pipelines.ledger.books import all_closings
 from pipelines.serving.readers import open_published
 from pipelines.serving.summary import minor_as_text
+from pipelines.tables import write_csv_rows
 
 FORMATS: Final = ("table", "json", "csv")
 _SUMS: Final = {
@@ -128,12 +128,9 @@ def write_tie_out(tie_out: TieOut, output: TextIO, output_format: str) -> None:
         json.dump(told, output, ensure_ascii=False, indent=2, default=_text)
         output.write("\n")
     else:
-        writer = csv.DictWriter(output, tie_out.columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(
-            {name: "" if value is None else _text(value) for name, value in row.items()}
-            for row in tie_out.invoices
-        )
+        rows = ([row[name] for name in tie_out.columns] for row in tie_out.invoices)
+        cells = ((None if value is None else _text(value) for value in row) for row in rows)
+        write_csv_rows(output, tie_out.columns, cells)
 
 
 def fail_if_unexplained(tie_out: TieOut) -> None:
