@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipelines import interruption
 from pipelines.errors import ConfigurationError, MeterhouseError
-from pipelines.files import OWNER_FILE, make_private_folder, share
+from pipelines.files import OWNER_FILE, make_private_folder, share, sync
 from pipelines.home import Home
 from pipelines.lake.links import RefusedLink, is_of_lake, links_out_of_lake
 from pipelines.lake.proof import need_whole
@@ -102,11 +102,11 @@ def back_up(home: Home, file: Path, made_at: datetime, on_progress: Progress | N
         aside.chmod(OWNER_FILE)
         with _opened(aside) as archive:
             backup = _read(archive, None)
-        _sync(aside)
+        sync(aside)
         with interruption.held():
             aside.replace(file)
             interruption.has_done(f"{file} is written, read back and whole")
-        _sync(file.parent)
+        sync(file.parent)
     return replace(backup, refused=tuple(links_out_of_lake(home)))
 
 
@@ -175,7 +175,7 @@ def restore(home: Home, file: Path, on_progress: Progress | None = None) -> Back
                 raise _no_backup(file, f"its rows of the ledger cannot be read: {_words(error)}") from None
             is_loaded = True
             ledger.export()
-        _sync(made.root)
+        sync(made.root)
         with interruption.held():
             made.root.replace(home.root / _DECIDED)
             _move_in(home)
@@ -216,7 +216,7 @@ def _move_in(home: Home) -> None:
             # Folders without any file may be there; ``_need_empty`` has found no others.
             shutil.rmtree(home.root / name, ignore_errors=True)
             (decided / name).replace(home.root / name)
-            _sync(home.root)
+            sync(home.root)
     home.ensure()
     interruption.has_done(f"{home.root} is restored")
     shutil.rmtree(decided)
@@ -402,15 +402,7 @@ def _move(source: Path, target: Path) -> None:
     """Put what is in a folder into another, empty one, each entry in one rename."""
     for path in sorted(source.iterdir()) if source.exists() else ():
         path.replace(target / path.name)
-    _sync(target)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(target)
 
 
 class _Member(BaseModel):

@@ -3,12 +3,12 @@
 What is in its tables is dbt's business.
 """
 
-import os
 import shutil
 from pathlib import Path
 
 import duckdb
 
+from pipelines.files import sync
 from pipelines.home import Home
 
 
@@ -44,7 +44,7 @@ def built_with(home: Home) -> str | None:
 
 def promote_build(home: Home) -> None:
     """Make the build the warehouse, in one rename."""
-    flush_to_disk(building_file(home))
+    sync(building_file(home))
     building_file(home).replace(home.warehouse_file)
     building_file(home).parent.rmdir()
 
@@ -55,12 +55,3 @@ def keep_failed_build(home: Home) -> Path:
     shutil.rmtree(kept.parent, ignore_errors=True)
     building_file(home).parent.replace(kept.parent)
     return kept
-
-
-def flush_to_disk(file: Path) -> None:
-    """Have the system write the file out, so that a rename never shows half of it after a power cut."""
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

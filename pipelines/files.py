@@ -1,4 +1,4 @@
-"""Who may read the files that are written: what a home remembers is for its owner, what it gives away is not.
+"""How files are written: who may read them, since what a home remembers is for its owner, and safely to disk.
 
 What is in the files does not belong here.
 """
@@ -51,6 +51,15 @@ def make_private_folder(folder: Path) -> None:
     """Make a folder where it is missing; those above it are shared."""
     make_shared_folder(folder.parent)
     folder.mkdir(mode=OWNER_FOLDER, exist_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk: a rename then never shows half of it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def private_folders(home: "Home") -> list[Path]:

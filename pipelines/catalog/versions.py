@@ -23,6 +23,7 @@ from models.catalog import AlertSettings, Catalog, Charge, Graduated, Issuer, Pl
 from models.events import SourcesDocument
 from models.money import MINOR_UNITS, PRECISION, PRICE_SCALE, SCALE, UNLIMITED, plain
 from pipelines.catalog.documents import Document
+from pipelines.files import sync
 from pipelines.home import Home
 
 if TYPE_CHECKING:
@@ -255,17 +256,9 @@ def _save(folder: Path, tables: Sequence[Table], prefix: str, documents: Iterabl
             pq.write_table(table.arrow(), sink, compression="zstd")
             sink.flush()
             os.fsync(sink.fileno())
-    _sync(aside)
+    sync(aside)
     aside.rename(folder)
-    _sync(folder.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(folder.parent)
 
 
 def _charge(plan: PlanVersion, position: int, charge: Charge) -> tuple[Value, ...]:

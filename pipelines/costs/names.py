@@ -15,8 +15,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.costs.price_list import NAMES, current_version, list_folder, sync, write_parquet
+from pipelines.costs.price_list import NAMES, current_version, list_folder, write_parquet
 from pipelines.errors import MeterhouseError
+from pipelines.files import sync
 from pipelines.home import Home
 from pipelines.lake.commits import Lake, read_lake
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.money import PRECISION, PRICE_SCALE
+from pipelines.files import sync
 from pipelines.home import Home
 
 if TYPE_CHECKING:
@@ -160,15 +161,6 @@ def write_parquet(path: Path, table: pa.Table) -> None:
         pq.write_table(table, sink, compression="zstd")
         sink.flush()
         os.fsync(sink.fileno())
-
-
-def sync(folder: Path) -> None:
-    """Wait until a rename in the folder is on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _model_rows(model: "ModelInfo", is_batch: bool) -> Iterator[dict[str, Any]]:

@@ -15,9 +15,10 @@ import pyarrow as arrow
 import pyarrow.parquet as pq
 
 from models.frames import COMMITS, DUPLICATES, EVENTS, REJECTS, empty_frame
+from pipelines.files import sync
 from pipelines.home import Home
 from pipelines.lake.commits import Lake, Staging, adopt_manifests, need_head, read_lake, remove_leftovers
-from pipelines.lake.places import schema_file, sync
+from pipelines.lake.places import schema_file
 from pipelines.lake.proof import built_from
 
 # Rows of one date that make a part of their own, and rows of all dates that are held in memory; the same in

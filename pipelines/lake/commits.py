@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 
 from models.frames import BATCHES, COMMITS, SCHEMA_VERSION, empty_frame
 from pipelines.errors import MeterhouseError
+from pipelines.files import sync
 from pipelines.home import Home
 from pipelines.lake.places import (
     commit_file,
@@ -33,7 +34,6 @@ from pipelines.lake.places import (
     events_of,
     manifests_folder,
     staging_folder,
-    sync,
 )
 
 _INTENT = "intent"
@@ -89,9 +89,6 @@ class LakeFile:
     sha256: str
     batch_ids: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
-
-    def __hash__(self) -> int:
-        return hash(self.path)
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """The paths of the lake. What is in its files does not belong here."""
 
-import os
 from datetime import date
 from pathlib import Path
 
@@ -40,12 +39,3 @@ def schema_file(home: Home, name: str) -> Path:
 def manifests_folder(home: Home) -> Path:
     """Where homes begun before there were commits have one manifest file per batch."""
     return home.lake / "batches"
-
-
-def sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -16,9 +16,8 @@ from typing import Final, Literal, TextIO
 import duckdb
 
 from pipelines import interruption
-from pipelines.build import flush_to_disk
 from pipelines.errors import ConfigurationError, MeterhouseError
-from pipelines.files import make_shared_folder, share
+from pipelines.files import make_shared_folder, share, sync
 from pipelines.home import Home
 from pipelines.serving.measure import Grain, grain_of
 from pipelines.serving.readers import need_customer, open_published
@@ -137,7 +136,7 @@ def _write_file(export: Export, rows: duckdb.DuckDBPyRelation) -> int:
         else:
             rows.write_parquet(str(fresh), compression="zstd")
         share(fresh)
-        flush_to_disk(fresh)
+        sync(fresh)
         _put_in_place(fresh, export)
     finally:
         fresh.unlink(missing_ok=True)

@@ -12,9 +12,8 @@ from pathlib import Path
 import duckdb
 
 from pipelines import interruption
-from pipelines.build import flush_to_disk
 from pipelines.errors import MeterhouseError
-from pipelines.files import make_shared_folder, share
+from pipelines.files import make_shared_folder, share, sync
 from pipelines.home import Home
 
 STORAGE_VERSION = "v1.0.0"
@@ -67,11 +66,11 @@ def publish(home: Home, tables: Sequence[PublishedTable], publication: Publicati
     try:
         row_counts = _copy(home.warehouse_file, fresh, tables, publication)
         share(fresh)
-        flush_to_disk(fresh)
+        sync(fresh)
         with interruption.held():
             fresh.replace(home.published_file)
             interruption.has_done("what was read is published")
-        flush_to_disk(home.serving)
+        sync(home.serving)
     except (duckdb.Error, OSError) as error:
         raise MeterhouseError(
             f"publishing failed: {error}",

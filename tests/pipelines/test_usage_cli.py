@@ -252,7 +252,7 @@ def test_a_file_that_is_there_stays_unless_forced(settings, tmp_path):
 
 def test_a_file_that_came_meanwhile_stays_too(settings, tmp_path, monkeypatch):
     file = tmp_path / "march.csv"
-    monkeypatch.setattr("pipelines.serving.export.flush_to_disk", lambda _: file.write_text("mine"))
+    monkeypatch.setattr("pipelines.serving.export.sync", lambda _: file.write_text("mine"))
     with pytest.raises(ConfigurationError, match="--force"):
         exported(settings, file)
     assert file.read_text() == "mine"
@@ -263,7 +263,7 @@ def test_what_cannot_be_written_leaves_nothing(settings, tmp_path, monkeypatch):
     def fail(_: Path) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("pipelines.serving.export.flush_to_disk", fail)
+    monkeypatch.setattr("pipelines.serving.export.sync", fail)
     with pytest.raises(MeterhouseError, match="disk full"):
         exported(settings, tmp_path / "march.csv")
     assert list(tmp_path.iterdir()) == []
