@@ -117,23 +117,23 @@
         event_date between (select min(period_start) - 37 from {{ differences }})
         and (select max(period_end) + 37 from {{ differences }})
     {%- endset -%}
-    {%- set is_fresh -%}
-        batch_id not in (
+    {%- set known_then -%}
+        (
             select batch_id from {{ known }}
             where closing_number <= (select min(stated_in_closing) from {{ differences }})
         )
     {%- endset -%}
+    {%- set is_fresh = "batch_id not in " ~ known_then -%}
+    {#- What came and was replaced in between was billed to nobody. -#}
+    {%- set is_gone = "batch_id in " ~ known_then ~ " and batch_id in (select batch_id from " ~ replaced
+        ~ " where replaced_by not in " ~ known_then ~ ")" -%}
     {%- if which == "fresh" -%}
         {{ return(lake_events(near ~ " and " ~ is_fresh)) }}
     {%- elif which == "gone" -%}
-        {{ return(lake_events(
-            near ~ " and batch_id in (select batch_id from " ~ replaced ~ " where "
-            ~ is_fresh | replace("batch_id not in", "replaced_by not in") ~ ")",
-            are_replaced=true
-        )) }}
+        {{ return(lake_events(near ~ " and " ~ is_gone, are_replaced=true)) }}
     {%- endif -%}
     {{ return(lake_events(
-        near ~ " and exists (select 1 from " ~ dates ~ " where max_revision > 0 and " ~ is_fresh ~ ")"
+        near ~ " and exists (select 1 from " ~ dates ~ " where max_revision > 0 and (" ~ is_fresh ~ " or " ~ is_gone ~ "))"
     )) }}
 {% endmacro %}
 

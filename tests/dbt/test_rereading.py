@@ -36,7 +36,7 @@ CATALOG: dict[str, list[Row]] = {
         for meter in ("calls", "seats")
     ],
 }
-CUSTOMERS = ("ada", "bob", "cyd", "dot", "eve")
+CUSTOMERS = ("ada", "bob", "cyd", "dot", "eve", "fay", "gus")
 ACCOUNTS: dict[str, list[Row]] = {
     "customers": [{"customer_id": name, "name": name} for name in CUSTOMERS],
     "subscriptions": [
@@ -104,7 +104,7 @@ def test_what_a_replaced_reading_said_leaves_every_table(tmp_path):
     home.build(select=MODELS)
     monthly = "select customer_id, sum(quantity) as used from monthly_usage group by 1 order by 1"
     assert dict((row["customer_id"], row["used"]) for row in home.query(monthly)) == {
-        "ada": 115, "bob": 4, "cyd": 0, "dot": 2, "eve": 9,
+        "ada": 115, "bob": 4, "cyd": 0, "dot": 2, "eve": 9, "fay": 0, "gus": 0,
     }  # fmt: skip
 
     second = home.batch(
@@ -117,7 +117,7 @@ def test_what_a_replaced_reading_said_leaves_every_table(tmp_path):
     )
     home.build(select=MODELS)
     assert dict((row["customer_id"], row["used"]) for row in home.query(monthly)) == {
-        "ada": 25, "bob": 3, "cyd": 7, "dot": 11, "eve": 0,
+        "ada": 25, "bob": 3, "cyd": 7, "dot": 11, "eve": 0, "fay": 0, "gus": 0,
     }  # fmt: skip
     statuses = home.query("select batch_id, status, replaces from ingest_batches where replaces is not null")
     assert statuses == [{"batch_id": second, "status": "committed", "replaces": first}]
@@ -142,7 +142,15 @@ def test_what_a_replaced_reading_said_leaves_every_table(tmp_path):
     assert third not in {row["batch_id"] for row in home.query("from ingest_batches")}
     assert home.query(monthly) == [
         {"customer_id": name, "used": Decimal(used)}
-        for name, used in (("ada", 25), ("bob", 0), ("cyd", 0), ("dot", 9), ("eve", 0))
+        for name, used in (
+            ("ada", 25),
+            ("bob", 0),
+            ("cyd", 0),
+            ("dot", 9),
+            ("eve", 0),
+            ("fay", 0),
+            ("gus", 0),
+        )
     ]
 
 
@@ -150,8 +158,10 @@ def test_what_a_replaced_reading_said_leaves_every_table(tmp_path):
 def test_a_closed_month_is_corrected_by_the_difference_of_two_readings(tmp_path):
     home = open_home(BooksHome(tmp_path / "home", as_of="2024-04-03T12:00:00+00:00"))
     assert isinstance(home, BooksHome)
+    home.batch([use("fay", "base", "2024-03-01", 1), use("fay", "swap", "2024-03-05", 3)])
     first = home.batch(
         [
+            use("gus", "swap", "2024-03-05", 3, revision=1),
             use("ada", "same", "2024-03-01", 5),
             use("ada", "changed", "2024-03-02", 10),
             use("bob", "gone", "2024-03-03", 100),
@@ -161,6 +171,8 @@ def test_a_closed_month_is_corrected_by_the_difference_of_two_readings(tmp_path)
     )
     home.close("2024-03-31")
     home.as_of = "2024-04-05T12:00:00+00:00"
+    # A reading that was replaced before anybody was billed by it.
+    between = home.batch([use("ada", "interim", "2024-03-02", 77)], replaces=first)
     second = home.batch(
         [
             use("ada", "same", "2024-03-01", 5),
@@ -169,8 +181,9 @@ def test_a_closed_month_is_corrected_by_the_difference_of_two_readings(tmp_path)
             use("dot", "moves", "2024-03-04", 9),
             use("ada", "april", "2024-04-04", 1),
             use("dot", "april-too", "2024-04-04", 1),
+            use("fay", "april-three", "2024-04-04", 1),
         ],
-        replaces=first,
+        replaces=between,
     )
     home.as_of = "2024-05-03T12:00:00+00:00"
     documents = home.documents_of(home.close("2024-04-30"))
@@ -183,16 +196,26 @@ def test_a_closed_month_is_corrected_by_the_difference_of_two_readings(tmp_path)
         note["customer_id"]: (note["amount_minor"], json.loads(note["causes"]))
         for note in documents["credits"]
     }
-    assert {name: amount for name, (amount, _) in adjusted.items()} == {"ada": 600}
+    assert {name: amount for name, (amount, _) in adjusted.items()} == {"ada": 600, "fay": 300}
     # Whoever had no invoice for that month gets one.
     assert sorted(line["amount_minor"] for line in documents["lines"] if line["customer_id"] == "dot") == [
         100,
         900,
     ]
-    assert {name: amount for name, (amount, _) in credited.items()} == {"bob": 10000, "eve": 900}
+    assert {name: amount for name, (amount, _) in credited.items()} == {
+        "bob": 10000,
+        "eve": 900,
+        "gus": 300,
+    }
     causes = {name: json.dumps(found) for name, (_, found) in {**adjusted, **credited}.items()}
     assert "changed" in causes["ada"]
     assert "same" not in causes["ada"]
+    assert "interim" not in causes["ada"]
     assert "gone" in causes["bob"]
     assert "moves" in causes["eve"]
-    assert all(second in text for text in causes.values())
+    # What the revision had taken from one customer comes back to it.
+    assert "swap" in causes["fay"]
+    assert "swap" in causes["gus"]
+    # Each names the reading that says it, or that took it out.
+    assert second in causes["ada"]
+    assert all(between in causes[name] for name in ("bob", "eve", "fay", "gus"))
