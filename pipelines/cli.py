@@ -291,6 +291,8 @@ def check(
 
     settings = _settings(home, as_of)
     _need_home(settings)
+    configuration = load_configuration(settings.home)
+    need_issued_plans(settings.home, configuration)
     if aside:
         from pipelines.lock import hold_home
 
@@ -301,8 +303,6 @@ def check(
         typer.echo(
             f"{len(moved)} files set aside." if moved else "Every file of the lake is named by a commit."
         )
-    configuration = load_configuration(settings.home)
-    need_issued_plans(settings.home, configuration)
     catalog, accounts = configuration.catalog, configuration.accounts
     typer.echo(
         f"Catalog and accounts are valid: {len(catalog.meters)} meters, {len(catalog.plans)} plan versions,"
