@@ -5,6 +5,7 @@ Deciding what a mart holds does not belong here; every table is copied as it is.
 
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -70,7 +71,6 @@ def publish(home: Home, tables: Sequence[PublishedTable], publication: Publicati
         with interruption.held():
             fresh.replace(home.published_file)
             interruption.has_done("what was read is published")
-        sync(home.serving)
     except (duckdb.Error, OSError) as error:
         raise MeterhouseError(
             f"publishing failed: {error}",
@@ -79,6 +79,9 @@ def publish(home: Home, tables: Sequence[PublishedTable], publication: Publicati
         ) from error
     finally:
         fresh.unlink(missing_ok=True)
+    with suppress(OSError):
+        # Without it a power cut may bring the file before back; the next run publishes again.
+        sync(home.serving)
     return Published(home.published_file, row_counts)
 
 
@@ -126,6 +129,8 @@ def _copy(
                 publication.build_id,
             ],
         )
+        # Detaching would write it out too, and say nothing where that fails.
+        connection.execute("checkpoint published")
         connection.execute("detach published")
     return row_counts
 
