@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 KINDS = {
     "ENOSPC": errno.ENOSPC,
     "EIO": errno.EIO,
@@ -135,6 +137,16 @@ def faulty(library: Path, module: str) -> Iterator[Faulty]:
             yield Faulty(process)
         finally:
             process.terminate()
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator["Faulty"]:
+    """A process that does what the test's ``DOES`` names, under faults."""
+    if not can_build():
+        pytest.skip("no C compiler here")
+    library = build_library(tmp_path_factory.mktemp("faults"))
+    with faulty(library, request.module.DOES) as process:
+        yield process
 
 
 def numbers(count: int, step: int, seed: int) -> Iterator[int]:

@@ -5,31 +5,23 @@ Guards against usage that is refused as a duplicate of itself, files that no com
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from ingest_homes import event, lake_rows, lines, put
 
-from faults.injection import KINDS, Faulty, build_library, can_build, faulty, numbers
+from faults import injection
+from faults.injection import KINDS, Faulty, numbers
 from pipelines.home import Home
 from pipelines.lake.proof import find_damages, strangers
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(3600),
-    pytest.mark.skipif(not can_build(), reason="no C compiler here"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
+tried = injection.tried
+DOES = "ingesting"
 
 # One operation of so many is tried in a run of the suite.
 STEP = 23
-
-
-@pytest.fixture(scope="module")
-def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faulty]:
-    library = build_library(tmp_path_factory.mktemp("faults"))
-    with faulty(library, "ingesting") as process:
-        yield process
 
 
 def fill(home: Home) -> Home:
