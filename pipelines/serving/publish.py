@@ -61,8 +61,7 @@ def publish(home: Home, tables: Sequence[PublishedTable], publication: Publicati
             "there is no warehouse to publish", where=str(home.warehouse_file), remedy="run `meterhouse run`"
         )
     make_shared_folder(home.serving)
-    for leftover in home.serving.glob(".meterhouse-*"):
-        leftover.unlink(missing_ok=True)
+    _remove_leftovers(home.serving)
     fresh = home.serving / f".meterhouse-{secrets.token_hex(4)}.duckdb"
     try:
         row_counts = _copy(home.warehouse_file, fresh, tables, publication)
@@ -78,11 +77,18 @@ def publish(home: Home, tables: Sequence[PublishedTable], publication: Publicati
             remedy="the file published before is untouched; mend what it names, then run again",
         ) from error
     finally:
-        fresh.unlink(missing_ok=True)
+        # A copy that failed may have a log beside it. What cannot be removed now, the next publication removes.
+        with suppress(OSError):
+            _remove_leftovers(home.serving)
     with suppress(OSError):
         # Without it a power cut may bring the file before back; the next run publishes again.
         sync(home.serving)
     return Published(home.published_file, row_counts)
+
+
+def _remove_leftovers(serving: Path) -> None:
+    for leftover in serving.glob(".meterhouse-*"):
+        leftover.unlink(missing_ok=True)
 
 
 def _copy(
