@@ -6,6 +6,7 @@ came, and what the command said of itself. Nothing but the standard library may 
 answered before anything else.
 """
 
+import logging
 import os
 import signal
 import sys
@@ -125,7 +126,8 @@ def _receive(number: int, _frame: FrameType | None) -> None:
         return
     if _state.number is None:
         _state.number, _state.at = number, time.monotonic()
-        # What unwinding leaves to destructors and threads has nothing to say to a person.
+        # What unwinding leaves to destructors, threads and libraries has nothing to say to a person.
+        logging.lastResort = logging.NullHandler()
         sys.unraisablehook = _silent
         threading.excepthook = _silent
         if not _state.held:

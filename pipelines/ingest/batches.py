@@ -230,7 +230,17 @@ def ingest_file(
     """Make one reading and commit it.
 
     :raises ChangedError: the file is no longer what it was when its content was hashed; nothing is committed.
+    :raises UnopenedError: the system refused its content twice (see ``persist``); nothing is committed.
     """
+    try:
+        return _ingest_file(lake, reading, as_of, cache, report)
+    except UnopenedError:
+        return _ingest_file(lake, reading, as_of, cache, report)
+
+
+def _ingest_file(
+    lake: Lake, reading: Reading, as_of: datetime, cache: KeyCache, report: Callable[[int], None]
+) -> BatchResult:
     file, plan = reading.file, plan_for(reading.mapping)
     with Batch(lake, reading.batch_id, file.name) as batch:
         if refusal := file.broken or _would_count_twice(lake, reading):

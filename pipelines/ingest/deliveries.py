@@ -8,9 +8,11 @@ import errno
 import os
 import stat
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from pipelines.errors import MeterhouseError
 
@@ -81,6 +83,21 @@ def shown(name: str) -> str:
     )
 
 
+T = TypeVar("T")
+
+
+def persist(ask: Callable[[], T]) -> T:
+    """What the system says of a file or folder, asked a second time where it refuses. Raises OSError.
+
+    A refusal of a moment would change the order in which files are read, and so which of two records that
+    contradict each other counts.
+    """
+    try:
+        return ask()
+    except OSError:
+        return ask()
+
+
 def unopened(name: str, error: Exception) -> LeftFile:
     """A file or folder that the system does not open."""
     why = (error.strerror if isinstance(error, OSError) else None) or str(error)
@@ -101,12 +118,11 @@ def deliveries(inbox: Path) -> Iterator[Delivery | LeftFile]:
         # By links last, so that a file goes by the name of the place where it is.
         folder, place = folders.pop() if folders else linked.pop(0)
         try:
-            status = folder.stat()
+            status = persist(folder.stat)
             if (status.st_dev, status.st_ino) in looked_into:
                 continue
             looked_into.add((status.st_dev, status.st_ino))
-            with os.scandir(folder) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
+            entries = persist(partial(_entries, folder))
         except OSError as error:
             if not place and error.errno != errno.ENOENT:
                 raise MeterhouseError(
@@ -120,7 +136,7 @@ def deliveries(inbox: Path) -> Iterator[Delivery | LeftFile]:
         for entry in entries:
             key = f"{place}/{entry.name}" if place else entry.name
             try:
-                match _look_at(entry, key, root):
+                match persist(partial(_look_at, entry, key, root)):
                     case LeftFile() | Delivery() as result:
                         yield result
                     case inside if entry.is_symlink():
@@ -143,6 +159,11 @@ def by_reason(told: Iterable[tuple[str, str]], most: int = _NAMED) -> list[str]:
         more = f" and {len(of) - most:,} more" if len(of) > most else ""
         lines.append(f"{', '.join(of[:most])}{more}: {reason}")
     return lines
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as found:
+        return sorted(found, key=lambda entry: entry.name)
 
 
 def _look_at(entry: os.DirEntry[str], key: str, root: Path) -> Delivery | LeftFile | Path:

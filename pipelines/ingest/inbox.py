@@ -11,11 +11,12 @@ import os
 import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 from pipelines.home import Home
-from pipelines.ingest.deliveries import Delivery, LeftFile, deliveries, unopened
+from pipelines.ingest.deliveries import Delivery, LeftFile, deliveries, persist, unopened
 from pipelines.ingest.reading import open_content
 from pipelines.settings import QuietTime
 
@@ -78,7 +79,7 @@ class InboxFile:
     def is_unchanged(self) -> bool:
         """Whether it is what it was when its content was hashed."""
         try:
-            return Stamp.of(self.path.stat()) == self.stamp
+            return Stamp.of(persist(self.path.stat)) == self.stamp
         except OSError:
             return False
 
@@ -112,7 +113,7 @@ def look(home: Home, quiet: QuietTime | None = None, *, is_patient: bool = True)
             continue
         try:
             content = cache.content(found, stamp, is_kept=now - unchanged_since >= _TICK)
-            is_changed = Stamp.of(found.path.stat()) != stamp
+            is_changed = Stamp.of(persist(found.path.stat)) != stamp
         except FileNotFoundError:
             continue  # Taken away while we looked.
         except OSError as error:
@@ -223,7 +224,7 @@ class _Cache:
         match entry[-3:]:
             case [str(batch_id), str() | None as broken, bool(is_ended)]:
                 return Content(batch_id, broken, is_ended)
-        content = identify(found.path)
+        content = persist(partial(identify, found.path))
         if is_kept:
             entry[-3:] = [content.batch_id, content.broken, content.is_ended]
         return content

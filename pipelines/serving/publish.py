@@ -77,7 +77,7 @@ def publish(home: Home, tables: Sequence[PublishedTable], publication: Publicati
             remedy="the file published before is untouched; mend what it names, then run again",
         ) from error
     finally:
-        # A copy that failed may have a log beside it. What cannot be removed now, the next publication removes.
+        # A copy that failed may have a log beside it; what stays all the same, the next publication removes.
         with suppress(OSError):
             _remove_leftovers(home.serving)
     with suppress(OSError):

@@ -28,7 +28,8 @@ def fill(home: Home) -> Home:
     """Files with records of several days, duplicates within and across them, conflicts and rejects."""
     home.ensure()
     first = [event(f"e{i}", occurred_at=f"2025-05-0{i % 3 + 1}T10:00:00Z") for i in range(12)]
-    put(home, "a.jsonl", lines(*first, first[0], "broken"))
+    # In a folder, and read first: of two records that contradict each other its own counts.
+    put(home, "a/a.jsonl", lines(*first, first[0], "broken"))
     put(home, "b.jsonl", lines(*first[8:], event("e1", quantity="7"), event("x", quantity="-1")))
     return home
 

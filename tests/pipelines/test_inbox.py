@@ -27,6 +27,7 @@ from pipelines.ingest import (
     BatchResult,
     IngestReport,
     batches,
+    deliveries,
     inbox,
     ingest_inbox,
     pending,
@@ -484,6 +485,44 @@ def test_a_file_that_the_system_stops_giving_is_left_and_the_others_are_read(hom
     assert left(report) == {"a.jsonl": "cannot be opened: Input/output error"}
     assert [row["event_id"] for row in events(home)] == ["e2"]
     assert read(machine.ingest(home)) == ["a.jsonl"]
+
+
+@pytest.mark.parametrize("place", ["look into the folder", "look at the file", "hash", "read"])
+def test_a_file_that_is_refused_for_a_moment_keeps_its_turn(home, machine, monkeypatch, place):
+    put(home, "a/a.jsonl", lines(event("e1", quantity="1")))
+    put(home, "b.jsonl", lines(event("e1", quantity="2")))
+    refused = []
+
+    def refuse(path):
+        if not refused and Path(path).name in {"a", "a.jsonl"}:
+            refused.append(path)
+            raise OSError(5, "Input/output error")
+
+    def refusing(function):
+        def wrapped(path, *rest):
+            refuse(path if isinstance(path, (str, Path)) else path.path)
+            return function(path, *rest)
+
+        return wrapped
+
+    class Refusing(batches.JsonLinesReader):
+        def blocks(self):
+            yield from super().blocks()
+            refuse(self.path)
+
+    match place:
+        case "look into the folder":
+            monkeypatch.setattr(deliveries, "_entries", refusing(deliveries._entries))
+        case "look at the file":
+            monkeypatch.setattr(deliveries, "_look_at", refusing(deliveries._look_at))
+        case "hash":
+            monkeypatch.setattr(inbox, "identify", refusing(inbox.identify))
+        case "read":
+            monkeypatch.setattr(batches, "JsonLinesReader", Refusing)
+    report = machine.ingest(home)
+    assert refused
+    assert left(report) == {}
+    assert [row["quantity"] for row in events(home)] == [1]
 
 
 def test_what_the_system_says_of_a_parquet_file_is_no_fault_of_the_file(home, tmp_path):
