@@ -79,7 +79,7 @@ def _home(root: Path, events: int) -> Home:
     shutil.rmtree(home.accounts)
     plans = ["starter", "professional", "enterprise"]
     write_accounts(home.accounts, customers=CUSTOMERS, plans=plans, started_on=date(2025, 1, 1))
-    write_lake(home.lake, events=events, days=DAYS, customers=CUSTOMERS, seed=1, until=AS_OF.date())
+    write_lake(home, events=events, days=DAYS, customers=CUSTOMERS, seed=1, until=AS_OF.date())
     with duckdb.connect(config={"threads": 2}) as connection:
         connection.execute("set timezone = 'UTC'")
         for file in home.lake.glob("events/*/*.parquet"):

@@ -79,7 +79,7 @@ def home_with_history(root: Path, *, events: int, days: int) -> Home:
         document.unlink()
     plans = ["starter", "professional", "enterprise"]
     write_accounts(home.accounts, customers=CUSTOMERS, plans=plans, started_on=UNTIL - timedelta(days=days))
-    write_lake(home.lake, events=events, days=days, customers=CUSTOMERS, seed=1, until=UNTIL)
+    write_lake(home, events=events, days=days, customers=CUSTOMERS, seed=1, until=UNTIL)
     return home
 
 

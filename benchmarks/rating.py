@@ -21,6 +21,7 @@ import yaml
 from pipelines.catalog import load_configuration, save_versions
 from pipelines.dbt import PROJECT_DIR
 from pipelines.home import Home
+from pipelines.ingest.lake import ensure_lake
 
 FIRST_DAY = date(2024, 1, 1)
 PLANS = 5
@@ -37,8 +38,11 @@ MODELS = (
     "cost_plus",
     "per_unit",
 )
-MARTS = "monthly_usage overages invoice_lines invoices plan_comparisons"
-RATING = f"path:models/intermediate/rating int_unissued_invoices {MARTS}"
+MARTS = ("monthly_usage", "overages", "invoice_lines", "invoices", "plan_comparisons")
+BEFORE = " ".join(f"+{mart}" for mart in MARTS)
+RATED = "path:models/intermediate/rating+"
+RATING = " ".join(f"{RATED},+{mart}" for mart in MARTS)
+"""From the first rating model to these marts; what was issued lies between."""
 BATCH = "0" * 32
 
 
@@ -64,7 +68,6 @@ def generate(path: Path, customers: int, meters: int, cycles: int, *, bills_all:
     """
     home = Home(path).ensure()
     _write_documents(home, customers, meters, bills_all=bills_all)
-    save_versions(home, load_configuration(home))
     days = cycles * 30
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
@@ -97,7 +100,9 @@ def generate(path: Path, customers: int, meters: int, cycles: int, *, bills_all:
                 f" and occurred_at < '{day + timedelta(days=1)}') "
                 f"to '{folder / BATCH}.parquet' (compression zstd)"
             )
-        _write_manifests(connection, home.lake)
+        _write_manifest(connection, home.lake)
+    ensure_lake(home)
+    save_versions(home, load_configuration(home))
     return home
 
 
@@ -105,7 +110,7 @@ def measure(home: Home, customers: int, meters: int, cycles: int) -> Result:
     """Build what rating reads, then rate all that ``generate`` wrote; the home's warehouse is replaced."""
     as_of = FIRST_DAY + timedelta(days=cycles * 30 - 1)
     home.warehouse_file.unlink(missing_ok=True)
-    _dbt(home, as_of, f"+{RATING.replace(' ', ' +')}", exclude=RATING)
+    _dbt(home, as_of, BEFORE, exclude=RATED)
     started = time.perf_counter()
     _dbt(home, as_of, "int_build_scope")
     startup = time.perf_counter() - started
@@ -128,6 +133,7 @@ def _dbt(home: Home, as_of: date, select: str, exclude: str = "") -> None:
         "METERHOUSE_CATALOG_VERSION": configuration.catalog_version,
         "METERHOUSE_ACCOUNTS_VERSION": configuration.accounts_version,
         "METERHOUSE_CODE_VERSION": "benchmark",
+        "METERHOUSE_LAKE_HEAD": "",
         "METERHOUSE_REBUILD": "{}",
     }
     command = [
@@ -216,16 +222,10 @@ def _write_documents(home: Home, customers: int, meters: int, *, bills_all: bool
     (home.accounts / "subscriptions.csv").write_text("\n".join([header, *subscribed]) + "\n")
 
 
-def _write_manifests(connection: duckdb.DuckDBPyConnection, lake: Path) -> None:
-    for folder in ("schema", "batches"):
-        (lake / folder).mkdir()
-    connection.execute(f"copy (from events limit 0) to '{lake}/schema/events.parquet'")
+def _write_manifest(connection: duckdb.DuckDBPyConnection, lake: Path) -> None:
+    """As homes had it before there were commits."""
+    (lake / "batches").mkdir()
     connection.execute(f"""copy (
-        select
-            '' as batch_id, '' as source_file, cast(0 as bigint) as source_row, '' as reason, '' as raw_record
-        where false
-    ) to '{lake}/schema/rejects.parquet'""")
-    batch = f"""
         select
             '{BATCH}' as batch_id, 'usage.jsonl' as source_file, 'committed' as status,
             cast(sum(n) as bigint) as rows_read, cast(sum(n) as bigint) as accepted_count,
@@ -234,9 +234,7 @@ def _write_manifests(connection: duckdb.DuckDBPyConnection, lake: Path) -> None:
             cast(0 as bigint) as separate_event_count, cast(0 as bigint) as max_revision,
             list({{'event_date': event_date, 'event_count': n}} order by event_date) as event_dates
         from (select cast(occurred_at as date) as event_date, count(*) as n from events group by all)
-    """
-    connection.execute(f"copy ({batch}) to '{lake}/batches/{BATCH}.parquet'")
-    connection.execute(f"copy (from ({batch}) limit 0) to '{lake}/schema/batches.parquet'")
+    ) to '{lake}/batches/{BATCH}.parquet'""")
 
 
 def main() -> None:

@@ -11,21 +11,13 @@ from pathlib import Path
 
 import duckdb
 
+from pipelines.home import Home
+from pipelines.ingest.lake import ensure_lake
+
 EVENT_TYPES = ("ai_content_generation", "web_scraping", "api_call", "storage")
 """Those of the product ai_pair_orchestrator, the most frequent first."""
 MODELS = ("gpt-4o-mini", "gpt-4o", "claude-sonnet-4-5")
 
-_EVENT_COLUMNS = """
-    event_id VARCHAR, customer_id VARCHAR, event_type VARCHAR, occurred_at TIMESTAMPTZ, revision BIGINT,
-    is_void BOOLEAN, quantity DECIMAL(28, 6), user_id VARCHAR, resource VARCHAR, provider VARCHAR,
-    model VARCHAR, input_tokens BIGINT, output_tokens BIGINT, cached_input_tokens BIGINT,
-    cost_usd DECIMAL(28, 12),
-    properties VARCHAR, ingested_at TIMESTAMPTZ, batch_id VARCHAR, source_file VARCHAR, source_row BIGINT,
-    payload_hash VARCHAR
-"""
-_REJECT_COLUMNS = (
-    "batch_id VARCHAR, source_file VARCHAR, source_row BIGINT, reason VARCHAR, raw_record VARCHAR"
-)
 _BATCH_COLUMNS = """
     batch_id VARCHAR, source_file VARCHAR, status VARCHAR, rows_read BIGINT, accepted_count BIGINT,
     duplicate_count BIGINT, rejected_count BIGINT, ingested_at TIMESTAMPTZ, message VARCHAR,
@@ -73,7 +65,7 @@ def write_jsonl(
 
 
 def write_lake(
-    lake: Path,
+    home: Home,
     *,
     events: int,
     days: int,
@@ -82,28 +74,24 @@ def write_lake(
     until: date = date(2026, 1, 1),
     event_types: Sequence[str] = EVENT_TYPES,
 ) -> None:
-    """Write a lake as ingest would leave it: one batch per day, its manifest row, the empty schema files.
+    """Write a lake with one batch per day, as homes had it before there were commits, and take it over.
 
     ``events`` are spread evenly over the ``days`` before ``until``. The payload_hash of a row is unique,
     but not the one that ingest would compute.
     """
-    for folder in ("events", "batches", "rejects", "schema"):
+    lake = home.lake
+    for folder in ("events", "batches"):
         (lake / folder).mkdir(parents=True, exist_ok=True)
     start = until - timedelta(days=days)
     with _connect() as connection:
-        for name, columns in (
-            ("events", _EVENT_COLUMNS),
-            ("rejects", _REJECT_COLUMNS),
-            ("batches", _BATCH_COLUMNS),
-        ):
-            connection.execute(f"create temp table {name} ({columns})")
-            connection.execute(f"copy {name} to {_text(lake / 'schema' / f'{name}.parquet')} {_PARQUET}")
+        connection.execute(f"create temp table batches ({_BATCH_COLUMNS})")
         for day in range(days):
             first, last = events * day // days, events * (day + 1) // days
             if first < last:
                 _write_day(
                     connection, lake, start + timedelta(days=day), first, last, customers, seed, event_types
                 )
+    ensure_lake(home)
 
 
 def write_accounts(accounts: Path, *, customers: int, plans: Sequence[str], started_on: date) -> None:

@@ -150,9 +150,15 @@ def ledger_lines(home: Home) -> Counter[str]:
 
 
 def ledger_rows(home: Home) -> dict[str, list[str]]:
+    """The books by table, without the wall clock of closings."""
     with open_ledger(home, "") as ledger, ledger.reading() as connection:
         return {
-            table.name: sorted(map(repr, connection.execute(sa.select(table)).all()))
+            table.name: sorted(
+                map(
+                    repr,
+                    connection.execute(sa.select(*(c for c in table.c if c.name != "recorded_at"))).all(),
+                )
+            )
             for table in (*BOOKS, stripe_outbox)
         }
 
