@@ -21,7 +21,7 @@ import yaml
 from pipelines.catalog import load_configuration, save_versions
 from pipelines.dbt import PROJECT_DIR
 from pipelines.home import Home
-from pipelines.ingest.lake import ensure_lake
+from pipelines.lake.batches import ensure_lake
 
 FIRST_DAY = date(2024, 1, 1)
 PLANS = 5

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from pipelines.home import Home
-from pipelines.ingest.lake import ensure_lake
+from pipelines.lake.batches import ensure_lake
 
 EVENT_TYPES = ("ai_content_generation", "web_scraping", "api_call", "storage")
 """Those of the product ai_pair_orchestrator, the most frequent first."""

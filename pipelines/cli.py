@@ -283,7 +283,7 @@ def check(
     """Validate the home without changing it: documents, waiting files, and every file of the lake."""
     from pipelines.books.issued_plans import need_issued_plans
     from pipelines.catalog import load_configuration
-    from pipelines.checks import stale_sources, unbalanced_batches
+    from pipelines.lake.checks import stale_sources, unbalanced_batches
     from pipelines.ingest import by_reason, pending
     from pipelines.lake.links import links_out_of_lake
     from pipelines.maintenance.lake_check import check_lake, set_strangers_aside

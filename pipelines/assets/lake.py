@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from pipelines.checks import stale_sources, unbalanced_batches
+from pipelines.lake.checks import stale_sources, unbalanced_batches
 from pipelines.errors import MeterhouseError, describe_os_error
 from pipelines.reports import report
 from pipelines.session import Session

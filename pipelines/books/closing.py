@@ -21,7 +21,7 @@ from pipelines.books.news import tell_of_closing
 from pipelines.books.pins import rate_pinned_periods
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
-from pipelines.ingest.lake import ensure_lake
+from pipelines.lake.batches import ensure_lake
 from pipelines.lake.commits import Lake, read_lake
 from pipelines.lake.documents import commit_documents
 from pipelines.ledger import Ledger, LedgerError, open_ledger

@@ -16,7 +16,7 @@ from pipelines.books.knowledge import Knowledge
 from pipelines.dbt import BuildSettings, Scope, code_version, run_models
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
-from pipelines.ingest.lake import ensure_lake
+from pipelines.lake.batches import ensure_lake
 
 _BATCHES, _CUSTOMERS = "batches.parquet", "customers.parquet"
 

@@ -3,7 +3,7 @@
 from pipelines.ingest.batches import BatchResult, IngestReport, ingest_inbox, pending, pending_files
 from pipelines.ingest.deliveries import LeftFile, by_reason
 from pipelines.ingest.inbox import Inbox, InboxFile
-from pipelines.ingest.lake import ensure_lake
+from pipelines.lake.batches import ensure_lake
 from pipelines.ingest.reread import reread_files
 
 __all__ = [

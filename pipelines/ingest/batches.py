@@ -23,7 +23,7 @@ from pipelines.ingest.deliveries import LeftFile, unopened
 from pipelines.ingest.identity import Identity, KeyCache, payload_hash, rows_marked
 from pipelines.ingest.inbox import Inbox, InboxFile
 from pipelines.ingest.jsonl import JsonLinesReader
-from pipelines.ingest.lake import STAGED, Batch, ensure_lake
+from pipelines.lake.batches import STAGED, Batch, ensure_lake
 from pipelines.ingest.mapping import Plan, plan_for
 from pipelines.ingest.named import lacking_words
 from pipelines.ingest.reading import Block, Reader, UnopenedError, UnreadableError, blocks_of, opening

@@ -22,7 +22,7 @@ from models.events import IDENTITY_WINDOW_DAYS
 from models.frames import PAYLOAD_COLUMNS, TYPED_EVENTS
 from pipelines.ingest import exact
 from pipelines.ingest.engine import query
-from pipelines.ingest.lake import Batch
+from pipelines.lake.batches import Batch
 from pipelines.lake.commits import Lake
 
 _WINDOW_US = IDENTITY_WINDOW_DAYS * 86_400_000_000

@@ -15,7 +15,7 @@ import polars as pl
 
 from models.frames import BATCHES, empty_frame
 from pipelines.errors import MeterhouseError
-from pipelines.ingest.lake import Batch
+from pipelines.lake.batches import Batch
 from pipelines.ingest.readings import next_id
 from pipelines.lake.commits import Lake, LakeFile, content_of
 

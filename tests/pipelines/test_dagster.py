@@ -13,7 +13,7 @@ from conftest import NOW
 from servers import Receiver
 
 from pipelines import dbt, reports
-from pipelines.checks import STALE_AFTER, stale_sources
+from pipelines.lake.checks import STALE_AFTER, stale_sources
 from pipelines.home import Home
 from pipelines.settings import QuietTime, Settings, parse_instant
 

@@ -12,7 +12,7 @@ from servers import Receiver
 from pipelines import reports
 from pipelines.assets import lake
 from pipelines.catalog import copy_product, load_alert_settings, load_configuration
-from pipelines.checks import STALE_AFTER
+from pipelines.lake.checks import STALE_AFTER
 from pipelines.home import Home
 from pipelines.ingest import ingest_inbox
 from pipelines.ledger import open_ledger
