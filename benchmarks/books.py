@@ -15,12 +15,12 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from benchmarks.rating import generate
-from pipelines import build, dbt
 from pipelines.books.closing import close_books
 from pipelines.home import Home
 from pipelines.progress import Quiet, Step
 from pipelines.session import Session
 from pipelines.settings import Settings
+from pipelines.warehouse import aside, builds
 
 THROUGH = date(2024, 1, 31)
 CLOCK = datetime(2024, 2, 4, tzinfo=UTC)
@@ -59,11 +59,11 @@ def measure(home: Home, customers: int) -> Result:
     """Build the home's warehouse, then close January, twice."""
     session = Session(Settings(home, CLOCK))
     settings = session.dbt_settings({})
-    build.begin_build(home, from_nothing=True)
-    result = dbt.build(home, settings, dbt.load_manifest(home))
+    aside.begin_build(home, from_nothing=True)
+    result = builds.build(home, settings, builds.load_manifest(home))
     if result.failures:
         raise RuntimeError("\n".join(map(str, result.failures)))
-    build.promote_build(home)
+    aside.promote_build(home)
 
     steps = Timed()
     started = time.perf_counter()

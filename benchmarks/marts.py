@@ -19,7 +19,6 @@ from pathlib import Path
 import duckdb
 
 from benchmarks.workload import write_accounts, write_jsonl, write_lake
-from pipelines import build, dbt
 from pipelines.assets.serving import published_tables
 from pipelines.catalog import copy_product, load_configuration, save_versions
 from pipelines.costs import current_version, refresh_prices, resolve_new_names
@@ -27,6 +26,9 @@ from pipelines.home import Home
 from pipelines.ingest import ingest_inbox
 from pipelines.serving.publish import Publication, publish
 from pipelines.settings import QuietTime
+from pipelines.warehouse import aside, builds
+from pipelines.warehouse.project import code_version
+from pipelines.warehouse.scope import BuildSettings
 
 UNTIL = date(2026, 1, 1)
 CUSTOMERS = 500
@@ -89,21 +91,21 @@ def build_once(home: Home, as_of: datetime) -> float:
     save_versions(home, configuration)
     refresh_prices(home, as_of)
     resolve_new_names(home)
-    manifest = dbt.load_manifest(home)
-    settings = dbt.BuildSettings(
+    manifest = builds.load_manifest(home)
+    settings = BuildSettings(
         as_of=as_of,
         build_id=uuid.uuid4().hex,
         catalog_version=configuration.catalog_version,
         accounts_version=configuration.accounts_version,
         prices_version=current_version(),
-        code_version=dbt.code_version(),
+        code_version=code_version(),
     )
     start = time.perf_counter()
-    build.begin_build(home, from_nothing=False)
-    result = dbt.build(home, settings, manifest)
+    aside.begin_build(home, from_nothing=False)
+    result = builds.build(home, settings, manifest)
     if result.failures:
         raise SystemExit("\n".join(map(str, result.failures)))
-    build.promote_build(home)
+    aside.promote_build(home)
     return time.perf_counter() - start
 
 
@@ -143,7 +145,7 @@ def one_more_day(history_days: int, daily: int, day: int, rounds: int = 3) -> Da
             builds.append(build_once(home, as_of))
             start = time.perf_counter()
             publication = Publication(as_of, as_of, "", "", "", uuid.uuid4().hex)
-            publish(home, published_tables(dbt.load_manifest(home)), publication)
+            publish(home, published_tables(builds.load_manifest(home)), publication)
             publishes.append(time.perf_counter() - start)
     return DayResult(history_days, *(statistics.median(taken) for taken in (ingests, builds, publishes)))
 

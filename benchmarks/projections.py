@@ -20,13 +20,15 @@ from pathlib import Path
 
 import duckdb
 
-from pipelines import build, dbt
 from pipelines.catalog import copy_product, list_products, load_configuration, save_versions
 from pipelines.costs import current_version
 from pipelines.home import Home
 from pipelines.ingest import ingest_inbox
 from pipelines.settings import QuietTime
 from pipelines.simulate import simulate_usage
+from pipelines.warehouse import aside, builds
+from pipelines.warehouse.project import code_version
+from pipelines.warehouse.scope import BuildSettings
 
 MONTH = date(2026, 9, 1)
 NEXT_MONTH = date(2026, 10, 1)
@@ -89,18 +91,18 @@ def _build(home: Home, as_of: datetime) -> None:
     configuration = load_configuration(home)
     save_versions(home, configuration)
     ingest_inbox(home, configuration.sources, as_of, quiet=QuietTime(0, 0))
-    settings = dbt.BuildSettings(
+    settings = BuildSettings(
         as_of=as_of,
         build_id=uuid.uuid4().hex,
         catalog_version=configuration.catalog_version,
         accounts_version=configuration.accounts_version,
-        code_version=dbt.code_version(),
+        code_version=code_version(),
         prices_version=current_version(),
     )
-    build.begin_build(home, from_nothing=False)
-    result = dbt.build(home, settings, dbt.load_manifest(home))
+    aside.begin_build(home, from_nothing=False)
+    result = builds.build(home, settings, builds.load_manifest(home))
     assert not result.failures, [str(failure) for failure in result.failures]
-    build.promote_build(home)
+    aside.promote_build(home)
 
 
 _MEASURES = """

@@ -19,9 +19,9 @@ import duckdb
 import yaml
 
 from pipelines.catalog import load_configuration, save_versions
-from pipelines.dbt import PROJECT_DIR
 from pipelines.home import Home
 from pipelines.lake.batches import ensure_lake
+from pipelines.warehouse.project import PROJECT_DIR
 
 FIRST_DAY = date(2024, 1, 1)
 PLANS = 5

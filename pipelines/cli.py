@@ -283,8 +283,8 @@ def check(
     """Validate the home without changing it: documents, waiting files, and every file of the lake."""
     from pipelines.books.issued_plans import need_issued_plans
     from pipelines.catalog import load_configuration
-    from pipelines.lake.checks import stale_sources, unbalanced_batches
     from pipelines.ingest import by_reason, pending
+    from pipelines.lake.checks import stale_sources, unbalanced_batches
     from pipelines.lake.links import links_out_of_lake
     from pipelines.maintenance.lake_check import check_lake, set_strangers_aside
     from pipelines.progress import Terminal
@@ -998,10 +998,10 @@ def ui(
 @app.command(epilog="Example: `meterhouse docs`, then open the page it names.")
 def docs(home: HomeOption = None, as_of: AsOfOption = None, debug: DebugOption = False) -> None:
     """Write dbt's documentation of the marts, their lineage and who reads them as one web page."""
-    from pipelines.dbt import write_docs
     from pipelines.lock import hold_home
     from pipelines.progress import Terminal
     from pipelines.session import Session
+    from pipelines.warehouse.builds import write_docs
 
     settings = _settings(home, as_of)
     _need_home(settings)

@@ -5,7 +5,6 @@ from typing import Any
 
 import dagster as dg
 
-from pipelines import dbt
 from pipelines.assets import lake
 from pipelines.assets.alerts import notifications_are_delivered, raised_alerts
 from pipelines.assets.books import issued_documents
@@ -18,13 +17,15 @@ from pipelines.lock import hold_home
 from pipelines.partitions import partitions_for
 from pipelines.session import Session
 from pipelines.settings import Settings, load_settings
+from pipelines.warehouse import builds
+from pipelines.warehouse.project import Manifest
 
 
 def build_definitions(
     settings: Settings | None = None,
     *,
     session: Session | None = None,
-    manifest: dbt.Manifest | None = None,
+    manifest: Manifest | None = None,
     resources: Mapping[str, Any] | None = None,
 ) -> dg.Definitions:
     """All assets, checks, jobs, schedules and sensors over one home.
@@ -35,7 +36,7 @@ def build_definitions(
     :param resources: replaces resources by name, for tests.
     """
     settings = settings or (session.settings if session else load_settings())
-    manifest = manifest or dbt.load_manifest(settings.home)
+    manifest = manifest or builds.load_manifest(settings.home)
     partitions = partitions_for(settings.home)
     automation = automation_for(settings, manifest)
     return dg.Definitions(

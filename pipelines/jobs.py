@@ -11,7 +11,6 @@ import dagster as dg
 from dagster import JobDefinition
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from pipelines import dbt
 from pipelines.assets.alerts import RAISED
 from pipelines.assets.books import close_books
 from pipelines.assets.lake import ACCOUNTS, BATCHES, CATALOG, EVENTS, PRICES, REJECTS
@@ -24,8 +23,9 @@ from pipelines.home import Home
 from pipelines.payments.settings import KEY_VARIABLE
 from pipelines.reports import report
 from pipelines.runs import CLOSE_JOB, COMMAND_LINE, MAIN_JOB, SEND_JOB, STARTED_BY
-from pipelines.serving.measure import Grain
 from pipelines.settings import GRACE_VARIABLE, QuietTime, Settings, close_grace_days, starts_every_schedule
+from pipelines.warehouse.measure import Grain
+from pipelines.warehouse.project import Manifest, models_in
 
 SENSOR_SECONDS = 30
 
@@ -41,7 +41,7 @@ class Automation:
     sensors: Sequence[dg.SensorDefinition]
 
 
-def automation_for(settings: Settings, manifest: dbt.Manifest) -> Automation:
+def automation_for(settings: Settings, manifest: Manifest) -> Automation:
     """The jobs over a home, hourly, daily and monthly schedules, and sensors for new files and failures.
 
     What keeps the home current is on as soon as the daemon runs. What issues or sends documents is off until
@@ -50,7 +50,7 @@ def automation_for(settings: Settings, manifest: dbt.Manifest) -> Automation:
     :raises ConfigurationError: a setting of the schedules is none.
     """
     home = settings.home
-    models = {dg.AssetKey(model["name"]): model_grain(model) for model in dbt.models_in(manifest)}
+    models = {dg.AssetKey(model["name"]): model_grain(model) for model in models_in(manifest)}
 
     def models_of(grain: Grain | None) -> list[dg.AssetKey]:
         return [key for key, of in models.items() if of == grain]

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 import dagster as dg
 
 from pipelines.home import Home
-from pipelines.serving.measure import Grain
+from pipelines.warehouse.measure import Grain
 
 _EARLIEST = date(2000, 1, 1)
 

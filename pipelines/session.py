@@ -15,9 +15,9 @@ from pipelines.settings import Settings
 
 if TYPE_CHECKING:
     from pipelines.catalog import Configuration
-    from pipelines.dbt import BuildSettings
     from pipelines.ingest import IngestReport
     from pipelines.serving.publish import Published
+    from pipelines.warehouse.scope import BuildSettings
 
 
 @dataclass
@@ -61,7 +61,8 @@ class Session:
     def dbt_settings(self, rebuild: dict[str, Any]) -> "BuildSettings":
         """What this run tells dbt."""
         from pipelines.costs import current_version
-        from pipelines.dbt import BuildSettings, code_version
+        from pipelines.warehouse.project import code_version
+        from pipelines.warehouse.scope import BuildSettings
 
         return BuildSettings(
             as_of=self.as_of,

@@ -13,9 +13,10 @@ import pytest
 from filelock import FileLock
 from parsed import KEPT, give_parsed, parsed_home
 
-from pipelines import dbt
 from pipelines.home import Home
 from pipelines.settings import QuietTime
+from pipelines.warehouse import builds, project
+from pipelines.warehouse.project import target_dir
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -53,16 +54,16 @@ def cli() -> Cli:
 @pytest.fixture(scope="session", autouse=True)
 def _parsed_once() -> Iterator[None]:
     """Homes of tests get the project as it was parsed for all of them; a project that a test brings is parsed anew."""
-    parse, project = dbt._parse, dbt.PROJECT_DIR
+    parse, ours = builds._parse, project.PROJECT_DIR
 
     def take(home: Home, kept: Path) -> None:
-        if project == dbt.PROJECT_DIR and home != KEPT:
+        if ours == project.PROJECT_DIR and home != KEPT:
             give_parsed(home.root)
         else:
             parse(home, kept)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dbt, "_parse", take)
+        patch.setattr(builds, "_parse", take)
         yield
 
 
@@ -120,5 +121,5 @@ def finished_home(_finished_home: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def manifest() -> dict[str, Any]:
     """The parsed dbt project, for tests over its structure."""
-    [file] = dbt.target_dir(parsed_home()).glob("manifest-*.json")
+    [file] = target_dir(parsed_home()).glob("manifest-*.json")
     return json.loads(file.read_text())

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from pipelines.lake.checks import stale_sources, unbalanced_batches
 from pipelines.errors import MeterhouseError, describe_os_error
+from pipelines.lake.checks import stale_sources, unbalanced_batches
 from pipelines.reports import report
 from pipelines.session import Session
 

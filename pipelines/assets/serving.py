@@ -5,21 +5,21 @@ from typing import Any
 
 import dagster as dg
 
-from pipelines import dbt
 from pipelines.assets.lake import failing
-from pipelines.serving.measure import measure, open_tables
 from pipelines.serving.publish import Publication, PublishedTable, publish
 from pipelines.session import Session
+from pipelines.warehouse.measure import measure, open_tables
+from pipelines.warehouse.project import PUBLISHED_LAYERS, Manifest, code_version, models_in
 
 PUBLISHED = dg.AssetKey(["serving", "meterhouse"])
 
 
-def published_asset(manifest: dbt.Manifest) -> dg.AssetsDefinition:
+def published_asset(manifest: Manifest) -> dg.AssetsDefinition:
     """The published file, from every mart and action."""
 
     @dg.asset(
         key=PUBLISHED,
-        deps=[dg.AssetKey(model["name"]) for model in dbt.models_in(manifest, dbt.PUBLISHED_LAYERS)],
+        deps=[dg.AssetKey(model["name"]) for model in models_in(manifest, PUBLISHED_LAYERS)],
         group_name="serving",
         kinds={"duckdb"},
         description="serving/meterhouse.duckdb: what people and BI tools open, read-only.",
@@ -34,7 +34,7 @@ def published_asset(manifest: dbt.Manifest) -> dg.AssetsDefinition:
     return published
 
 
-def publish_session(session: Session, manifest: dbt.Manifest) -> dict[str, Any]:
+def publish_session(session: Session, manifest: Manifest) -> dict[str, Any]:
     """Publish what the session built; metadata: rows by table, money totals, and how fresh it is."""
     configuration = session.configuration
     publication = Publication(
@@ -42,7 +42,7 @@ def publish_session(session: Session, manifest: dbt.Manifest) -> dict[str, Any]:
         as_of=session.as_of,
         catalog_version=configuration.catalog_version,
         accounts_version=configuration.accounts_version,
-        code_version=dbt.code_version(),
+        code_version=code_version(),
         build_id=session.build_id,
     )
     with session.steps.step("Publishing"):
@@ -61,7 +61,7 @@ def publish_session(session: Session, manifest: dbt.Manifest) -> dict[str, Any]:
     }
 
 
-def published_tables(manifest: dbt.Manifest) -> list[PublishedTable]:
+def published_tables(manifest: Manifest) -> list[PublishedTable]:
     """Every model of the marts and actions, with its documentation."""
     return [
         PublishedTable(
@@ -69,7 +69,7 @@ def published_tables(manifest: dbt.Manifest) -> list[PublishedTable]:
             model["description"].strip(),
             {column: described["description"] for column, described in model["columns"].items()},
         )
-        for model in dbt.models_in(manifest, dbt.PUBLISHED_LAYERS)
+        for model in models_in(manifest, PUBLISHED_LAYERS)
     ]
 
 

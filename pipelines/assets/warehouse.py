@@ -14,7 +14,6 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings
 from dagster_dbt.asset_utils import build_dbt_specs
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 
-from pipelines import build, dbt
 from pipelines.assets.books import unrecorded_closings
 from pipelines.assets.lake import failing
 from pipelines.assets.serving import PUBLISHED, publish_session
@@ -23,8 +22,11 @@ from pipelines.ingest import ensure_lake
 from pipelines.lake.commits import read_lake
 from pipelines.lake.documents import commit_documents
 from pipelines.partitions import selected_partitions
-from pipelines.serving.measure import Grain, changed_partitions, grain_of, measure, open_tables
 from pipelines.session import Session
+from pipelines.warehouse import aside, builds
+from pipelines.warehouse.measure import Grain, changed_partitions, grain_of, measure, open_tables
+from pipelines.warehouse.outcome import BuildResult
+from pipelines.warehouse.project import ON_DEMAND, Manifest, models_in
 
 Partitions = Mapping[Grain, dg.PartitionsDefinition[str]]
 
@@ -62,14 +64,14 @@ def model_grain(model: Mapping[str, Any]) -> Grain | None:
     return grain_of(list(model["columns"]))
 
 
-def warehouse_asset(manifest: dbt.Manifest, partitions: Partitions) -> dg.AssetsDefinition:
+def warehouse_asset(manifest: Manifest, partitions: Partitions) -> dg.AssetsDefinition:
     """One definition for all dbt models and tests."""
     translator = Translator(partitions)
     specs, check_specs = build_dbt_specs(
         translator=translator,
         manifest=manifest,
         select="fqn:*",
-        exclude=dbt.ON_DEMAND,
+        exclude=ON_DEMAND,
         selector="",
         io_manager_key=None,
         project=None,
@@ -89,7 +91,7 @@ def warehouse_asset(manifest: dbt.Manifest, partitions: Partitions) -> dg.Assets
             result = _build(context, session, manifest)
             yield from _asset_events(context, session, result, manifest, translator)
             if not result.failures:
-                build.promote_build(session.settings.home)
+                aside.promote_build(session.settings.home)
                 _remember_lake(session)
                 context.log.info(f"Promoted to {session.settings.home.warehouse_file}.")
             else:
@@ -102,19 +104,19 @@ def warehouse_asset(manifest: dbt.Manifest, partitions: Partitions) -> dg.Assets
     return warehouse
 
 
-def _build(context: dg.AssetExecutionContext, session: Session, manifest: dbt.Manifest) -> dbt.BuildResult:
+def _build(context: dg.AssetExecutionContext, session: Session, manifest: Manifest) -> BuildResult:
     home = session.settings.home
     settings = session.dbt_settings(_rebuild(context, manifest))
     _export_ledger(context, session)
     commit_documents(ensure_lake(home))
     # Tables that other models made may not fit these; everything in them can be computed again.
-    from_nothing = session.starts_over or build.built_with(home) != settings.code_version
-    build.begin_build(home, from_nothing=from_nothing)
+    from_nothing = session.starts_over or aside.built_with(home) != settings.code_version
+    aside.begin_build(home, from_nothing=from_nothing)
     with session.steps.step("Building and checking the warehouse") as step:
         try:
-            result = dbt.build(home, settings, manifest, on_progress=step.update)
+            result = builds.build(home, settings, manifest, on_progress=step.update)
         except MeterhouseError:
-            build.keep_failed_build(home)
+            aside.keep_failed_build(home)
             raise
     session.warnings += map(str, result.warnings)
     return result
@@ -155,16 +157,16 @@ def _remember_lake(session: Session) -> None:
         session.warnings.append(f"the ledger is out of reach and does not know of this build: {error}")
 
 
-def _rebuild(context: dg.AssetExecutionContext, manifest: dbt.Manifest) -> dict[str, Any]:
+def _rebuild(context: dg.AssetExecutionContext, manifest: Manifest) -> dict[str, Any]:
     if not context.has_partition_key and not context.has_partition_key_range:
         return {}
-    grains = {model["name"]: model_grain(model) for model in dbt.models_in(manifest)}
+    grains = {model["name"]: model_grain(model) for model in models_in(manifest)}
     [grain] = {grain for key in context.selected_asset_keys if (grain := grains.get(key.path[-1]))}
     return selected_partitions(context, grain)
 
 
-def _fail(session: Session, result: dbt.BuildResult) -> None:
-    kept = build.keep_failed_build(session.settings.home)
+def _fail(session: Session, result: BuildResult) -> None:
+    kept = aside.keep_failed_build(session.settings.home)
     checks = sum(trouble.is_test for trouble in result.failures)
     models = len(result.failures) - checks
     counts = [
@@ -183,14 +185,14 @@ def _fail(session: Session, result: dbt.BuildResult) -> None:
 def _asset_events(
     context: dg.AssetExecutionContext,
     session: Session,
-    result: dbt.BuildResult,
-    manifest: dbt.Manifest,
+    result: BuildResult,
+    manifest: Manifest,
     translator: Translator,
 ) -> Iterator[Any]:
     """What dbt did in Dagster's words. Of a failed build only the checks count; its models are not kept."""
-    models = {dg.AssetKey(model["name"]): model for model in dbt.models_in(manifest)}
+    models = {dg.AssetKey(model["name"]): model for model in models_in(manifest)}
     found = {trouble.name: trouble.found for trouble in (*result.warnings, *result.failures) if trouble.found}
-    with open_tables(build.building_file(session.settings.home)) as tables:
+    with open_tables(aside.building_file(session.settings.home)) as tables:
         for raw in result.events:
             message = DbtCoreCliEventMessage(raw_event=raw, event_history_metadata={})
             for event in message.to_default_asset_events(manifest, translator, context):

@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 
-from pipelines import build, dbt, interruption
+from pipelines import interruption
 from pipelines.books.knowledge import Knowledge
 from pipelines.books.news import tell_of_closing
 from pipelines.books.pins import rate_pinned_periods
@@ -40,6 +40,9 @@ from pipelines.ledger.books import (
 from pipelines.ledger.lake_heads import need_recorded_head, record_head
 from pipelines.session import Session
 from pipelines.settings import login_name
+from pipelines.warehouse import aside, builds
+from pipelines.warehouse.project import Manifest, models_in, readers_of
+from pipelines.warehouse.scope import BuildSettings
 
 CLOSING_MODELS = (
     "int_pinned_lines",
@@ -139,7 +142,7 @@ def close_books(
         ledger.export()
         need_recorded_head(home, lake)
         closings = all_closings(ledger)
-        manifest = dbt.load_manifest(home)
+        manifest = builds.load_manifest(home)
         try:
             _build_aside(session, settings, manifest, len(closings))
             plan = _plan(session, settings, through, corrections_from, len(closings))
@@ -276,13 +279,13 @@ def read_plan(warehouse: Path, terms: Terms, known_closing: int) -> ClosingPlan:
 
 def _plan(
     session: Session,
-    settings: dbt.BuildSettings,
+    settings: BuildSettings,
     through: date,
     corrections_from: Decimal,
     known_closing: int,
 ) -> ClosingPlan:
     home = session.settings.home
-    building = build.building_file(home)
+    building = aside.building_file(home)
     _need_over(building, through)
     with session.steps.step("Rating what earlier terms hold"):
         pinned = rate_pinned_periods(home, Knowledge.current(session), building)
@@ -290,7 +293,7 @@ def _plan(
         scope = replace(
             settings.scope, pinned_folder=pinned, close_through=through, corrections_from=corrections_from
         )
-        dbt.rebuild_models(home, replace(settings, scope=scope), CLOSING_MODELS)
+        builds.rebuild_models(home, replace(settings, scope=scope), CLOSING_MODELS)
         terms = Terms(
             through,
             session.as_of,
@@ -321,20 +324,18 @@ def _negative_margins(warehouse: Path) -> list[dict[str, Any]]:
         return _rows(connection, query)
 
 
-def _build_aside(
-    session: Session, settings: dbt.BuildSettings, manifest: dbt.Manifest, closing_count: int
-) -> None:
+def _build_aside(session: Session, settings: BuildSettings, manifest: Manifest, closing_count: int) -> None:
     """The warehouse of what is known now in the building file; if the last good one is that, a copy of it."""
     home = session.settings.home
     is_current = _is_current(home, settings, closing_count)
-    build.begin_build(home, from_nothing=build.built_with(home) != settings.code_version)
+    aside.begin_build(home, from_nothing=aside.built_with(home) != settings.code_version)
     if is_current:
         return
     with session.steps.step("Building and checking the warehouse") as step:
-        result = dbt.build(home, settings, manifest, on_progress=step.update)
+        result = builds.build(home, settings, manifest, on_progress=step.update)
     session.warnings += [str(warning) for warning in result.warnings]
     if result.failures:
-        kept = build.keep_failed_build(home)
+        kept = aside.keep_failed_build(home)
         raise MeterhouseError(
             "\n  ".join(["checks failed; nothing was issued", *map(str, result.failures)]),
             where=str(kept),
@@ -352,7 +353,7 @@ def _is_behind(home: Home, closing_count: int) -> bool:
     return bool(shown < closing_count)
 
 
-def _is_current(home: Home, settings: dbt.BuildSettings, closing_count: int) -> bool:
+def _is_current(home: Home, settings: BuildSettings, closing_count: int) -> bool:
     """Whether the last good warehouse is what a build would give."""
     try:
         with duckdb.connect(str(home.warehouse_file), read_only=True) as connection:
@@ -420,7 +421,7 @@ def _need_over(warehouse: Path, through: date) -> None:
         )
 
 
-def _show(session: Session, settings: dbt.BuildSettings, manifest: dbt.Manifest, closing: Closing) -> None:
+def _show(session: Session, settings: BuildSettings, manifest: Manifest, closing: Closing) -> None:
     """Bring the marts up to the ledger and publish them; what was issued stays issued whatever happens."""
     from pipelines.assets.serving import publish_session
 
@@ -429,7 +430,7 @@ def _show(session: Session, settings: dbt.BuildSettings, manifest: dbt.Manifest,
     session.build_id = uuid.uuid4().hex
     try:
         with session.steps.step("Bringing the marts up to date") as step:
-            result = dbt.build(
+            result = builds.build(
                 home,
                 replace(settings, build_id=session.build_id),
                 manifest,
@@ -437,9 +438,9 @@ def _show(session: Session, settings: dbt.BuildSettings, manifest: dbt.Manifest,
                 select=_changed_by_closing(manifest),
             )
         if result.failures:
-            kept = build.keep_failed_build(home)
+            kept = aside.keep_failed_build(home)
             raise MeterhouseError("\n  ".join(map(str, result.failures)), where=str(kept))
-        build.promote_build(home)
+        aside.promote_build(home)
         publish_session(session, manifest)
         interruption.has_done(f"{_is_issued(closing)}, and it is published")
     except MeterhouseError as error:
@@ -450,14 +451,14 @@ def _show(session: Session, settings: dbt.BuildSettings, manifest: dbt.Manifest,
         ) from error
 
 
-def _changed_by_closing(manifest: dbt.Manifest) -> Sequence[str]:
+def _changed_by_closing(manifest: Manifest) -> Sequence[str]:
     """The ledger's tables and all that reads them, but for rating."""
     books = [
         model["name"]
-        for model in dbt.models_in(manifest, ["staging"])
+        for model in models_in(manifest, ["staging"])
         if model["name"].startswith("stg_ledger__")
     ]
-    return dbt.readers_of(manifest, books, without=_UNCHANGED_BY_CLOSING)
+    return readers_of(manifest, books, without=_UNCHANGED_BY_CLOSING)
 
 
 def _is_issued(closing: Closing) -> str:
@@ -465,7 +466,7 @@ def _is_issued(closing: Closing) -> str:
 
 
 def _forget_build(home: Home) -> None:
-    shutil.rmtree(build.building_file(home).parent, ignore_errors=True)
+    shutil.rmtree(aside.building_file(home).parent, ignore_errors=True)
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
 from pipelines.lake.commits import read_lake
 from pipelines.ledger.books import all_closings, known_batches
-from pipelines.serving.measure import open_tables
+from pipelines.warehouse.measure import open_tables
 
 if TYPE_CHECKING:
     from pipelines.ledger import Ledger

@@ -18,14 +18,15 @@ from pipelines.books.closing import CLOSING_MODELS, read_plan
 from pipelines.books.knowledge import Knowledge
 from pipelines.books.pins import rate_pinned_periods
 from pipelines.books.recompute import recompute, recompute_part, scratch_folder
-from pipelines.dbt import Scope, code_version
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
 from pipelines.ledger import Ledger, open_ledger
 from pipelines.ledger.books import Closing, Row, all_closings
 from pipelines.ledger.books_schema import credit_note_lines, credit_notes, issued_invoices, issued_lines
 from pipelines.progress import Steps
-from pipelines.serving.measure import open_tables
+from pipelines.warehouse.measure import open_tables
+from pipelines.warehouse.project import code_version
+from pipelines.warehouse.scope import Scope
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.books.knowledge import Knowledge
-from pipelines.dbt import BuildSettings, Scope, code_version, run_models
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
 from pipelines.lake.batches import ensure_lake
+from pipelines.warehouse.builds import run_models
+from pipelines.warehouse.project import code_version
+from pipelines.warehouse.scope import BuildSettings, Scope
 
 _BATCHES, _CUSTOMERS = "batches.parquet", "customers.parquet"
 

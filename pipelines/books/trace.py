@@ -18,12 +18,12 @@ import pyarrow.parquet as pq
 
 from pipelines.books.knowledge import Knowledge
 from pipelines.books.recompute import recompute, scratch_folder
-from pipelines.dbt import Scope
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
 from pipelines.ledger import open_ledger
 from pipelines.progress import Step, Steps
-from pipelines.serving.measure import open_tables
+from pipelines.warehouse.measure import open_tables
+from pipelines.warehouse.scope import Scope
 
 _MODELS = ("line_proofs", "line_windows", "line_events")
 

@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 
 from pipelines.errors import ConfigurationError, MeterhouseError
-from pipelines.serving.measure import unreadable
+from pipelines.warehouse.measure import unreadable
 
 _TABLES = {"issuer", "invoices", "invoice_lines", "credit_notes", "credit_note_lines"}
 

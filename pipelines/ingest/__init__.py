@@ -3,8 +3,8 @@
 from pipelines.ingest.batches import BatchResult, IngestReport, ingest_inbox, pending, pending_files
 from pipelines.ingest.deliveries import LeftFile, by_reason
 from pipelines.ingest.inbox import Inbox, InboxFile
-from pipelines.lake.batches import ensure_lake
 from pipelines.ingest.reread import reread_files
+from pipelines.lake.batches import ensure_lake
 
 __all__ = [
     "BatchResult",

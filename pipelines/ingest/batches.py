@@ -23,13 +23,13 @@ from pipelines.ingest.deliveries import LeftFile, unopened
 from pipelines.ingest.identity import Identity, KeyCache, payload_hash, rows_marked
 from pipelines.ingest.inbox import Inbox, InboxFile
 from pipelines.ingest.jsonl import JsonLinesReader
-from pipelines.lake.batches import STAGED, Batch, ensure_lake
 from pipelines.ingest.mapping import Plan, plan_for
 from pipelines.ingest.named import lacking_words
 from pipelines.ingest.reading import Block, Reader, UnopenedError, UnreadableError, blocks_of, opening
 from pipelines.ingest.readings import Reading, is_empty, new_readings
 from pipelines.ingest.restate import restate
 from pipelines.ingest.values import type_cells
+from pipelines.lake.batches import STAGED, Batch, ensure_lake
 from pipelines.lake.commits import Lake, content_of, read_lake
 from pipelines.settings import QuietTime
 

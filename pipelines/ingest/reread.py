@@ -13,10 +13,10 @@ from pipelines.ingest import inbox
 from pipelines.ingest.batches import BatchResult, ChangedError, ingest_file
 from pipelines.ingest.identity import KeyCache
 from pipelines.ingest.inbox import InboxFile
-from pipelines.lake.batches import ensure_lake
 from pipelines.ingest.reading import UnopenedError
 from pipelines.ingest.readings import reading_again
 from pipelines.ingest.restate import NoIndexError
+from pipelines.lake.batches import ensure_lake
 from pipelines.lake.commits import Lake, content_of
 from pipelines.settings import QuietTime
 

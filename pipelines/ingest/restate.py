@@ -15,8 +15,8 @@ import polars as pl
 
 from models.frames import BATCHES, empty_frame
 from pipelines.errors import MeterhouseError
-from pipelines.lake.batches import Batch
 from pipelines.ingest.readings import next_id
+from pipelines.lake.batches import Batch
 from pipelines.lake.commits import Lake, LakeFile, content_of
 
 _KEY = "event_id, revision, event_date"

@@ -1,6 +1,6 @@
 """Proof that a lake is whole: every file against size and sum in its commit, and what no commit names.
 
-Whether rows add up (``pipelines.lake.checks``) and whether exports of the ledger are true does not belong here.
+Whether rows add up (``pipelines.lake.checks``) and exports of the ledger are true does not belong here.
 """
 
 import os

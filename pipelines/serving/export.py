@@ -19,9 +19,9 @@ from pipelines import interruption
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.files import make_shared_folder, share, sync
 from pipelines.home import Home
-from pipelines.serving.measure import Grain, grain_of
 from pipelines.serving.readers import need_customer, open_published
 from pipelines.tables import select_without_formulas
+from pipelines.warehouse.measure import Grain, grain_of
 
 Format = Literal["csv", "parquet"]
 STANDARD_OUTPUT: Final = Path("-")

@@ -11,7 +11,7 @@ import duckdb
 
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
-from pipelines.serving.measure import open_tables, unreadable
+from pipelines.warehouse.measure import open_tables, unreadable
 
 _MOST_NAMED = 10
 

@@ -14,9 +14,9 @@ from rich.text import Text
 
 from models.money import MINOR_UNITS
 from pipelines.ingest import IngestReport, by_reason
-from pipelines.serving.measure import open_tables
 from pipelines.serving.publish import Published
 from pipelines.session import Session
+from pipelines.warehouse.measure import open_tables
 
 _MOST_FILES = 10
 _BY_MONTH = """

@@ -13,7 +13,6 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines import build, dbt
 from pipelines.assets.serving import publish_session
 from pipelines.books.closing import ClosingOutcome, close_books
 from pipelines.cli import main
@@ -22,6 +21,7 @@ from pipelines.home import Home
 from pipelines.ingest import ingest_inbox
 from pipelines.session import Session
 from pipelines.settings import Settings
+from pipelines.warehouse import aside, builds
 
 METERS = """
 meters:
@@ -163,12 +163,12 @@ class MovingHome:
 
     def run(self, as_of: datetime) -> None:
         """Take in what waits, build and publish, as a run does."""
-        session, manifest = self.read(as_of), dbt.load_manifest(self.home)
+        session, manifest = self.read(as_of), builds.load_manifest(self.home)
         settings = session.dbt_settings({})
-        build.begin_build(self.home, from_nothing=build.built_with(self.home) != settings.code_version)
-        result = dbt.build(self.home, settings, manifest)
+        aside.begin_build(self.home, from_nothing=aside.built_with(self.home) != settings.code_version)
+        result = builds.build(self.home, settings, manifest)
         assert result.failures == []
-        build.promote_build(self.home)
+        aside.promote_build(self.home)
         publish_session(session, manifest)
 
     def close(self, through: date, as_of: datetime) -> ClosingOutcome:
@@ -213,7 +213,7 @@ def meterhouse(home: Home, *arguments: str) -> tuple[int, str, str]:
 @contextmanager
 def without_checks() -> Iterator[None]:
     """The marts' checks have tests of their own and take most of a build's time."""
-    invoke = dbt._invoke
+    invoke = builds._invoke
 
     def quicker(command: list[str], *rest: Any) -> Any:
         if command[0] == "build":
@@ -222,7 +222,7 @@ def without_checks() -> Iterator[None]:
         return invoke(command, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dbt, "_invoke", quicker)
+        patch.setattr(builds, "_invoke", quicker)
         yield
 
 

@@ -19,11 +19,11 @@ import pytest
 from moving_home import home_with_three_months, meterhouse, published_rows, without_checks
 from servers import Receiver
 
-from pipelines.build import building_file
 from pipelines.home import Home
 from pipelines.ledger import open_ledger
 from pipelines.ledger.books import all_closings, numbers_of
 from pipelines.settings import GRACE_VARIABLE, Settings
+from pipelines.warehouse.aside import building_file
 
 with warnings.catch_warnings():
     # A package that dagster-dbt imports announces its own end.

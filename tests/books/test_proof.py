@@ -11,7 +11,6 @@ from decimal import Decimal
 import pytest
 from issued import find_invoice
 
-from pipelines import dbt
 from pipelines.books.closing import close_books
 from pipelines.books.proof import find_documents, lines_as_known_at, rebuild_documents
 from pipelines.books.proof_cli import write_rebuilt
@@ -24,6 +23,7 @@ from pipelines.ledger import open_ledger
 from pipelines.progress import Quiet
 from pipelines.session import Session
 from pipelines.settings import Settings
+from pipelines.warehouse import builds
 
 METERS = """
 meters:
@@ -167,7 +167,7 @@ def changed(event, **fields):
 @pytest.fixture(scope="module")
 def year(tmp_path_factory):
     """Three closings; between them late usage, revisions, prices, plans, meters, zones and start dates change."""
-    invoke = dbt._invoke
+    invoke = builds._invoke
 
     def without_checks(command, *rest):
         plain = [word for word in command if not word.startswith("--exclude-resource-type")]
@@ -178,7 +178,7 @@ def year(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         # The marts' checks have tests of their own and take most of a build's time.
-        patch.setattr(dbt, "_invoke", without_checks)
+        patch.setattr(builds, "_invoke", without_checks)
         patch.delenv("METERHOUSE_LEDGER_URL", raising=False)
         year = Year(tmp_path_factory.mktemp("year") / "home")
         first = year.put(year.usage(date(2025, 1, 1), date(2025, 4, 30)))

@@ -15,13 +15,13 @@ from pipelines.books.recompute import recompute
 from pipelines.books.trace import Selection
 from pipelines.catalog import copy_product
 from pipelines.costs import refresh_prices, resolve_new_names
-from pipelines.dbt import load_manifest
 from pipelines.errors import ConfigurationError
 from pipelines.home import Home
 from pipelines.ingest import ingest_inbox
 from pipelines.session import Session
 from pipelines.settings import Settings
 from pipelines.simulate import simulate_usage
+from pipelines.warehouse.builds import load_manifest
 
 AS_OF = datetime(2026, 4, 1, tzinfo=UTC)
 

@@ -13,10 +13,10 @@ from rating_lake import RatingHome
 from pipelines.books.closing import CLOSING_MODELS, ClosingPlan, read_plan
 from pipelines.books.knowledge import Knowledge
 from pipelines.books.pins import rate_pinned_periods
-from pipelines.dbt import Scope
 from pipelines.home import Home
 from pipelines.ledger import open_ledger
 from pipelines.ledger.books import Closing, Terms, all_closings, issue
+from pipelines.warehouse.scope import Scope
 
 _BUILT = "+int_due_totals +int_due_warnings +int_due_documents +int_due_corrections +int_due_periods"
 

@@ -14,12 +14,14 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines import build, dbt
 from pipelines.catalog import copy_product, load_configuration, save_versions
 from pipelines.costs import current_version, refresh_prices, resolve_new_names
 from pipelines.home import Home
 from pipelines.ingest import ingest_inbox
 from pipelines.simulate import simulate_usage
+from pipelines.warehouse import aside, builds
+from pipelines.warehouse.project import PUBLISHED_LAYERS, code_version, models_in
+from pipelines.warehouse.scope import BuildSettings
 
 # Ten whole builds; on a busy machine they take longer than other tests may.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -37,22 +39,22 @@ def build_warehouse(home: Home, as_of: datetime, *, from_nothing: bool = False) 
     ingest_inbox(home, configuration.sources, as_of)
     refresh_prices(home, as_of)
     resolve_new_names(home, configuration.catalog.alerts.models.substitutes)
-    settings = dbt.BuildSettings(
+    settings = BuildSettings(
         as_of=as_of,
         build_id=uuid.uuid4().hex,
         catalog_version=configuration.catalog_version,
         accounts_version=configuration.accounts_version,
         prices_version=current_version(),
-        code_version=dbt.code_version(),
+        code_version=code_version(),
     )
-    build.begin_build(home, from_nothing=from_nothing)
-    result = dbt.build(home, settings, dbt.load_manifest(home))
+    aside.begin_build(home, from_nothing=from_nothing)
+    result = builds.build(home, settings, builds.load_manifest(home))
     assert not result.failures, [str(failure) for failure in result.failures]
-    build.promote_build(home)
+    aside.promote_build(home)
 
 
 def marts(home: Home) -> dict[str, list[tuple]]:
-    names = [model["name"] for model in dbt.models_in(dbt.load_manifest(home), dbt.PUBLISHED_LAYERS)]
+    names = [model["name"] for model in models_in(builds.load_manifest(home), PUBLISHED_LAYERS)]
     with duckdb.connect(str(home.warehouse_file), read_only=True) as connection:
         connection.execute("set TimeZone = 'UTC'")
         return {

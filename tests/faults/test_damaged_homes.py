@@ -114,7 +114,7 @@ def _quietly(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
     monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "whsec_x")
     monkeypatch.setattr(server, "serve", lambda *_: None)
-    monkeypatch.setattr("pipelines.dbt._invoke", no_build)
+    monkeypatch.setattr("pipelines.warehouse.builds._invoke", no_build)
 
 
 class BuildError(Exception):

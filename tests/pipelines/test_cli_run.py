@@ -14,10 +14,10 @@ from conftest import NOW
 from servers import Receiver
 
 from models.frames import BATCHES, empty_frame
-from pipelines import dbt
 from pipelines.home import Home
 from pipelines.lake.commits import Staging, read_lake
 from pipelines.lock import hold_home
+from pipelines.warehouse.project import PROJECT_DIR
 
 MAIN = "from pipelines.cli import main; main()"
 
@@ -78,7 +78,7 @@ def test_a_second_run_waits_for_whoever_holds_the_home_and_publishes_the_same_ro
 
 def test_a_failing_check_publishes_nothing_and_says_where_to_look(cli, finished_home, tmp_path):
     project = shutil.copytree(
-        dbt.PROJECT_DIR, tmp_path / "dbt_project", ignore=shutil.ignore_patterns("target", "logs")
+        PROJECT_DIR, tmp_path / "dbt_project", ignore=shutil.ignore_patterns("target", "logs")
     )
     (project / "tests" / "no_customer_is_billed.sql").write_text(
         "select invoice_id from {{ ref('invoices') }}\n"
@@ -88,7 +88,9 @@ def test_a_failing_check_publishes_nothing_and_says_where_to_look(cli, finished_
         finished_home / "warehouse" / "meterhouse.duckdb",
     ]
     before = [file.read_bytes() for file in kept]
-    with_project = f"import pipelines.dbt as d, pathlib; d.PROJECT_DIR = pathlib.Path({str(project)!r});"
+    with_project = (
+        f"import pipelines.warehouse.project as d, pathlib; d.PROJECT_DIR = pathlib.Path({str(project)!r});"
+    )
     result = cli(
         "run",
         "--home",

@@ -13,7 +13,6 @@ import pytest
 from conftest import Cli
 from rich.console import Console
 
-from pipelines import build, dbt
 from pipelines.books import closing as closing_module
 from pipelines.books.closing import ClosingOutcome, ClosingPlan, close_books
 from pipelines.books.command import closer, last_day, month_before, print_outcome
@@ -23,6 +22,8 @@ from pipelines.ledger import open_ledger
 from pipelines.ledger.books import Documents, Terms, all_closings, known_batches
 from pipelines.session import Session
 from pipelines.settings import Settings, close_grace_days, login_name
+from pipelines.warehouse import aside
+from pipelines.warehouse.outcome import BuildResult, Trouble
 
 MARCH = date(2026, 3, 31)
 CLOCK = datetime(2026, 4, 4, 6, 30, tzinfo=UTC)
@@ -161,17 +162,17 @@ def closed(_finished_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Cl
         close_books(session_at(root), MARCH)
     waiting.unlink()
     with pytest.MonkeyPatch.context() as patch:
-        trouble = dbt.Trouble("rating_lines_round_once", True, "Got 1 result", None)
+        trouble = Trouble("rating_lines_round_once", True, "Got 1 result", None)
 
-        def failing(home: Home, *_: object, **__: object) -> dbt.BuildResult:
-            return dbt.BuildResult([], [trouble], [])
+        def failing(home: Home, *_: object, **__: object) -> BuildResult:
+            return BuildResult([], [trouble], [])
 
         patch.setattr(closing_module.dbt, "build", failing)
         with pytest.raises(MeterhouseError) as failed:
             close_books(session_at(root), MARCH)
     before = closings_of(root)
     dry = close_books(session_at(root), MARCH, is_dry_run=True)
-    assert not build.building_file(Home(root)).parent.exists()
+    assert not aside.building_file(Home(root)).parent.exists()
     before += closings_of(root)
     first = close_books(session_at(root), MARCH, environment=environment)
     again = close_books(session_at(root), MARCH)
@@ -315,9 +316,9 @@ def test_marts_that_cannot_follow_are_said_to_be_behind(closed, tmp_path, monkey
     with open_ledger(Home(root), "") as ledger:
         [closing] = all_closings(ledger)
     session = session_at(root)
-    trouble = dbt.Trouble("a_check", True, "Got 1 result", None)
-    monkeypatch.setattr(closing_module.dbt, "build", lambda *_, **__: dbt.BuildResult([], [trouble], []))
-    build.begin_build(Home(root), from_nothing=False)
+    trouble = Trouble("a_check", True, "Got 1 result", None)
+    monkeypatch.setattr(closing_module.dbt, "build", lambda *_, **__: BuildResult([], [trouble], []))
+    aside.begin_build(Home(root), from_nothing=False)
     with pytest.raises(MeterhouseError) as caught:
         closing_module._show(session, session.dbt_settings({}), {"nodes": {}}, replace(closing))
     assert "is issued and in the ledger" in str(caught.value)

@@ -12,10 +12,12 @@ import pytest
 from conftest import NOW
 from servers import Receiver
 
-from pipelines import dbt, reports
-from pipelines.lake.checks import STALE_AFTER, stale_sources
+from pipelines import reports
 from pipelines.home import Home
+from pipelines.lake.checks import STALE_AFTER, stale_sources
 from pipelines.settings import QuietTime, Settings, parse_instant
+from pipelines.warehouse import builds
+from pipelines.warehouse.project import models_in
 
 with warnings.catch_warnings():
     # A package that dagster-dbt imports announces its own end.
@@ -50,8 +52,8 @@ def key(name: str) -> dg.AssetKey:
 
 def test_every_model_is_an_asset_in_its_layer_and_every_test_a_blocking_check(definitions, settings):
     graph = definitions.resolve_asset_graph()
-    manifest = dbt.load_manifest(settings.home)
-    models = dbt.models_in(manifest)
+    manifest = builds.load_manifest(settings.home)
+    models = models_in(manifest)
     # What only a proof asks for is no part of a build.
     built = [node for node in manifest["nodes"].values() if "proof" not in node["fqn"]]
     assert len(models) == sum(node["resource_type"] == "model" for node in built)

@@ -3,7 +3,7 @@
 import duckdb
 import pytest
 
-from pipelines.serving.measure import name_rows
+from pipelines.warehouse.measure import name_rows
 
 
 @pytest.mark.parametrize(

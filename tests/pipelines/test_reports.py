@@ -12,9 +12,9 @@ from servers import Receiver
 from pipelines import reports
 from pipelines.assets import lake
 from pipelines.catalog import copy_product, load_alert_settings, load_configuration
-from pipelines.lake.checks import STALE_AFTER
 from pipelines.home import Home
 from pipelines.ingest import ingest_inbox
+from pipelines.lake.checks import STALE_AFTER
 from pipelines.ledger import open_ledger
 from pipelines.session import Session
 from pipelines.settings import Settings

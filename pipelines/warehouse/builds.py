@@ -1,137 +1,36 @@
 """Calling dbt: preparing its manifest, building all models and tests, and telling what failed.
 
 dbt runs in this process: that saves the seconds of a second interpreter, and its events arrive as objects.
-What the models compute belongs to ``dbt_project/``; turning events into assets to ``pipelines/assets``.
+What the models compute belongs to ``dbt_project/``; turning events into
+assets to ``pipelines.orchestration``.
 """
 
-import hashlib
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime
-from decimal import Decimal
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from pipelines import interruption
-from pipelines.build import building_file
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
 from pipelines.lake.commits import last_commit
-from pipelines.serving.measure import name_rows, open_tables
-
-PROJECT_DIR = Path(__file__).resolve().parents[1] / "dbt_project"
-LAYERS = ("staging", "intermediate", "marts", "actions")
-PUBLISHED_LAYERS = ("marts", "actions")
-ON_DEMAND = "tag:on_demand"
-"""Selects models (and their tests) that answer a question and are no part of a build."""
-
-Manifest = Mapping[str, Any]
-Event = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What part of lake and ledger a build knows; by itself all of it.
-
-    :param batches_file: Parquet, batch_id: the batches that exist.
-    :param customers_file: Parquet, customer_id: the customers that it is about.
-    :param closing_number: the last closing whose documents exist; 0: none of them.
-    :param pinned_folder: lines and faults rated with the terms that issued invoices pinned, in Parquet.
-    :param close_through: the last day of cycles, where it is computed what a closing issues.
-    :param corrections_from: what an invoice's corrections must come to for it to issue them, 0 or more.
-    :param traced_lines_file: Parquet, invoice_line_id: the lines whose events are asked for.
-    """
-
-    batches_file: Path | None = None
-    customers_file: Path | None = None
-    closing_number: int | None = None
-    pinned_folder: Path | None = None
-    close_through: date | None = None
-    corrections_from: Decimal = Decimal(0)
-    traced_lines_file: Path | None = None
-
-    def variables(self) -> dict[str, str]:
-        """The settings that tell dbt; an empty text stands for all."""
-        told = {
-            "METERHOUSE_KNOWN_BATCHES": self.batches_file,
-            "METERHOUSE_CUSTOMERS": self.customers_file,
-            "METERHOUSE_KNOWN_CLOSING": self.closing_number,
-            "METERHOUSE_PINNED": self.pinned_folder,
-            "METERHOUSE_CLOSE_THROUGH": self.close_through,
-            "METERHOUSE_CORRECTIONS_FROM": format(self.corrections_from, "f"),
-            "METERHOUSE_TRACED_LINES": self.traced_lines_file,
-        }
-        return {name: "" if value is None else str(value) for name, value in told.items()}
-
-
-@dataclass(frozen=True)
-class BuildSettings:
-    """What one build is told; reaches SQL as environment variables.
-
-    ``rebuild``: {"days": [...]} or {"months": [...]} that a person wants computed again, or {}.
-    """
-
-    as_of: datetime
-    build_id: str
-    catalog_version: str
-    accounts_version: str
-    prices_version: str
-    code_version: str
-    rebuild: Mapping[str, Any] = field(default_factory=dict)
-    scope: Scope = field(default_factory=Scope)
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """A model or test that did not pass: its name, what dbt says, and the file with the SQL that ran.
-
-    :param found: of a check the first rows, in words: nobody should have to run its SQL to know.
-    """
-
-    name: str
-    is_test: bool
-    message: str
-    sql_file: Path | None
-    is_warning: bool = False
-    found: str | None = None
-
-    def __str__(self) -> str:
-        kind = "check" if self.is_test else "model"
-        if self.found and self.is_warning:
-            return f"{kind} {self.name}: {self.found}"
-        return (
-            f"{kind} {self.name}: {self.message}"
-            + (f"\n    SQL: {self.sql_file}" if self.sql_file else "")
-            + (f"\n    Found: {self.found}" if self.found else "")
-        )
-
-
-@dataclass(frozen=True)
-class BuildResult:
-    """Events of every finished node in order, what failed and what warned."""
-
-    events: Sequence[Event]
-    failures: Sequence[Trouble]
-    warnings: Sequence[Trouble]
-
-
-def code_version() -> str:
-    """A hash of what decides what dbt builds: the project's files and the versions of what runs them."""
-    digest = hashlib.sha256()
-    for package in ("meterhouse", "dbt-core", "dbt-duckdb", "duckdb"):
-        digest.update(f"{package}=={version(package)}\n".encode())
-    for file in sorted(PROJECT_DIR.rglob("*")):
-        inside = file.relative_to(PROJECT_DIR)
-        if file.suffix in {".sql", ".yml", ".md", ".csv"} and inside.parts[0] not in {"target", "logs"}:
-            digest.update(f"{inside.as_posix()}\n".encode())
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:32]
+from pipelines.warehouse import project
+from pipelines.warehouse.aside import building_file
+from pipelines.warehouse.measure import name_rows, open_tables
+from pipelines.warehouse.outcome import FAILED, BuildResult, Event, Trouble, trouble_of
+from pipelines.warehouse.project import (
+    ON_DEMAND,
+    Manifest,
+    attach_singular_tests,
+    code_version,
+    target_dir,
+)
+from pipelines.warehouse.scope import BuildSettings
 
 
 def load_manifest(home: Home) -> Manifest:
@@ -143,38 +42,8 @@ def load_manifest(home: Home) -> Manifest:
     if not kept.exists():
         _parse(home, kept)
     manifest: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
-    _attach_singular_tests(manifest)
+    attach_singular_tests(manifest)
     return manifest
-
-
-def target_dir(home: Home) -> Path:
-    """Where dbt writes compiled SQL, its log and what makes the next parse quick."""
-    return home.cache / "dbt"
-
-
-def models_in(manifest: Manifest, layers: Sequence[str] = LAYERS) -> list[Mapping[str, Any]]:
-    """The project's models of these layers, by name."""
-    models = (node for node in manifest["nodes"].values() if node["resource_type"] == "model")
-    return sorted(
-        (model for model in models if model["fqn"][1] in layers), key=lambda model: str(model["name"])
-    )
-
-
-def readers_of(manifest: Manifest, models: Sequence[str], *, without: Collection[str] = ()) -> list[str]:
-    """These models and all that read them, by name.
-
-    :param without: models that are left out, and with them what reads the others only through them.
-    """
-    readers: dict[str, set[str]] = {}
-    for node in models_in(manifest):
-        for parent in node["depends_on"]["nodes"]:
-            readers.setdefault(parent.rsplit(".", 1)[-1], set()).add(node["name"])
-    found, waiting = set(models), list(models)
-    while waiting:
-        new = readers.get(waiting.pop(), set()) - found - set(without)
-        found |= new
-        waiting += new
-    return sorted(found)
 
 
 def build(
@@ -233,10 +102,10 @@ def build(
     failures, warnings = [], []
     for result in outcome.result.results:
         status = str(result.status)
-        if status in _FAILED:
-            failures.append(_trouble(result, target_dir(home)))
+        if status in FAILED:
+            failures.append(trouble_of(result, target_dir(home)))
         elif status == "warn":
-            warnings.append(_trouble(result, target_dir(home)))
+            warnings.append(trouble_of(result, target_dir(home)))
     return BuildResult(
         events,
         [_with_found(home, failure) for failure in failures],
@@ -281,7 +150,7 @@ def run_models(
 
 def _need_success(outcome: Any, folder: Path, warehouse_file: Path) -> None:  # noqa: ANN401
     results = outcome.result.results if outcome.result is not None else []
-    failures = [_trouble(result, folder) for result in results if str(result.status) in _FAILED]
+    failures = [trouble_of(result, folder) for result in results if str(result.status) in FAILED]
     if failures or not results:
         raise MeterhouseError(
             "\n  ".join(["the computation failed", *map(str, failures or [outcome.exception])]),
@@ -307,7 +176,6 @@ def write_docs(home: Home, settings: BuildSettings) -> Path:
     return target_dir(home) / "static_index.html"
 
 
-_FAILED = {"error", "fail", "runtime error"}
 _ASK_CHECK = "run `meterhouse check`; if it finds nothing, the log file has dbt's own words"
 
 
@@ -318,7 +186,7 @@ def _parse(home: Home, kept: Path) -> None:
     if not outcome.success:
         raise MeterhouseError(
             f"the dbt project does not parse: {outcome.exception}",
-            where=str(PROJECT_DIR),
+            where=str(project.PROJECT_DIR),
             remedy="mend the file it names; `dbt parse` shows it again",
         )
     for outdated in target_dir(home).glob("manifest-*"):
@@ -336,30 +204,16 @@ def _parsed(kept: Path) -> Path:
 
 def load_parsed(home: Home) -> Any:  # noqa: ANN401
     """The parsed project in dbt's own form; dbt that is given it looks at none of the project's files."""
-    from dbt.contracts.graph.manifest import Manifest
+    from dbt.contracts.graph.manifest import Manifest as ParsedManifest
     from dbt.parser.manifest import extended_mashumuro_decoder
 
     kept = target_dir(home) / f"manifest-{code_version()}.json"
     if not (kept.exists() and _parsed(kept).exists()):
         _parse(home, kept)
-    parsed: Any = Manifest.from_msgpack(_parsed(kept).read_bytes(), decoder=extended_mashumuro_decoder)
+    parsed: Any = ParsedManifest.from_msgpack(_parsed(kept).read_bytes(), decoder=extended_mashumuro_decoder)
     # What macros read as `graph`.
     parsed.build_flat_graph()
     return parsed
-
-
-def _attach_singular_tests(manifest: dict[str, Any]) -> None:
-    """Name the model that a hand-written test over several models is about: the last in the layers' order.
-
-    Without one Dagster would not show the test as a check.
-    """
-    for test in manifest["nodes"].values():
-        parents = [parent for parent in test["depends_on"].get("nodes", []) if parent in manifest["nodes"]]
-        if test["resource_type"] != "test" or test.get("attached_node") or not parents:
-            continue
-        meta = test["config"].setdefault("meta", {}).setdefault("dagster", {})
-        about = max(parents, key=lambda parent: LAYERS.index(manifest["nodes"][parent]["fqn"][1]))
-        meta.setdefault("ref", {"name": manifest["nodes"][about]["name"]})
 
 
 def _variables(home: Home, settings: BuildSettings) -> dict[str, str]:
@@ -402,7 +256,7 @@ def _invoke(
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
 
-    where = [f"--project-dir={PROJECT_DIR}", f"--profiles-dir={PROJECT_DIR}"]
+    where = [f"--project-dir={project.PROJECT_DIR}", f"--profiles-dir={project.PROJECT_DIR}"]
     kept = [f"--target-path={folder}", f"--log-path={folder}"]
     quiet = ["--log-level=none", "--log-level-file=warn", "--no-print", "--no-use-colors"]
     no_calls = ["--no-send-anonymous-usage-stats", "--no-version-check"]
@@ -415,20 +269,6 @@ def _invoke(
     # dbt makes an outcome of a signal, too.
     interruption.check()
     return outcome
-
-
-def _trouble(result: Any, folder: Path) -> Trouble:  # noqa: ANN401
-    node = result.node
-    compiled = Path(node.compiled_path) if getattr(node, "compiled_path", None) else None
-    if compiled and not compiled.is_absolute():
-        compiled = folder / compiled
-    return Trouble(
-        name=node.name,
-        is_test=node.resource_type == "test",
-        message=" ".join((result.message or "failed").split()),
-        sql_file=compiled,
-        is_warning=str(result.status) == "warn",
-    )
 
 
 def _with_found(home: Home, trouble: Trouble) -> Trouble:
