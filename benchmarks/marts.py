@@ -19,11 +19,11 @@ from pathlib import Path
 import duckdb
 
 from benchmarks.workload import write_accounts, write_jsonl, write_lake
-from pipelines.assets.serving import published_tables
 from pipelines.catalog import copy_product, load_configuration, save_versions
 from pipelines.costs import current_version, refresh_prices, resolve_new_names
 from pipelines.home import Home
 from pipelines.ingest import ingest_inbox
+from pipelines.orchestration.assets.serving import published_tables
 from pipelines.serving.publish import Publication, publish
 from pipelines.settings import QuietTime
 from pipelines.warehouse import aside, builds

@@ -1,6 +1,6 @@
 """What ``meterhouse alerts`` does: show the ledger's alerts, and mark them as read.
 
-Options and their help belong to ``pipelines.cli``; raising alerts to ``pipelines.alerts``.
+Options and their help belong to ``pipelines.cli``; raising alerts to ``pipelines.notify.alerts``.
 """
 
 import json

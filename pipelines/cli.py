@@ -160,8 +160,8 @@ def run(
     from rich.console import Console
 
     from pipelines.lock import hold_home
+    from pipelines.orchestration.runs import run_main_job
     from pipelines.progress import Terminal
-    from pipelines.runs import run_main_job
     from pipelines.serving.summary import print_summary
     from pipelines.session import Session
     from pipelines.settings import need_schedule_settings
@@ -233,8 +233,8 @@ def close(  # noqa: PLR0917
     from pipelines.books.command import closer, hash_to_expect, last_day, least_correction, print_outcome
     from pipelines.books.listing import need_listing, print_listing, save_listing, write_listing
     from pipelines.lock import hold_home
+    from pipelines.orchestration.recording import record_closing
     from pipelines.progress import Terminal
-    from pipelines.recording import record_closing
     from pipelines.session import Session
 
     settings = _settings(home, as_of)
@@ -765,8 +765,8 @@ def backup(
     debug: DebugOption = False,
 ) -> None:
     """Write what cannot be computed again into one file: lake, ledger, catalog and accounts. No secrets."""
-    from pipelines.backup import back_up
     from pipelines.lock import hold_home
+    from pipelines.maintenance.backup import back_up
     from pipelines.progress import Terminal
 
     settings = _settings(home, as_of)
@@ -793,8 +793,8 @@ def restore(
     debug: DebugOption = False,
 ) -> None:
     """Make a home from a backup, in an empty folder and an empty ledger; checked whole before it is used."""
-    from pipelines.backup import restore as restore_home
     from pipelines.lock import hold_home
+    from pipelines.maintenance.backup import restore as restore_home
     from pipelines.progress import Terminal
 
     settings = _settings(home, as_of)
@@ -838,9 +838,9 @@ def send(
 
     Without STRIPE_API_KEY it shows what would be sent, and sends nothing.
     """
+    from pipelines.orchestration.recording import record_sending
     from pipelines.payments import commands
     from pipelines.progress import Terminal
-    from pipelines.recording import record_sending
 
     settings = _settings(home, as_of)
     _need_home(settings)
@@ -913,9 +913,9 @@ def reconcile(  # noqa: PLR0917
     debug: DebugOption = False,
 ) -> None:
     """Compare the ledger with what Stripe holds; differences end it with exit code 1."""
+    from pipelines.orchestration.recording import record_reconciliation
     from pipelines.payments import commands
     from pipelines.progress import Terminal
-    from pipelines.recording import record_reconciliation
 
     settings = _settings(home, as_of)
     _need_home(settings)
@@ -981,7 +981,7 @@ def ui(
 
     Closing and sending start by hand until they are switched on there, or with METERHOUSE_SCHEDULES=all.
     """
-    from pipelines.interface import parse_port, serve_interface
+    from pipelines.orchestration.interface import parse_port, serve_interface
 
     settings = _settings(home, as_of)
     _need_home(settings)

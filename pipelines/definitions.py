@@ -5,16 +5,16 @@ from typing import Any
 
 import dagster as dg
 
-from pipelines.assets import lake
-from pipelines.assets.alerts import notifications_are_delivered, raised_alerts
-from pipelines.assets.books import issued_documents
-from pipelines.assets.payments import payment_assets
-from pipelines.assets.serving import exposures, published_asset
-from pipelines.assets.warehouse import warehouse_asset
 from pipelines.files import keep_private
-from pipelines.jobs import automation_for
 from pipelines.lock import hold_home
-from pipelines.partitions import partitions_for
+from pipelines.orchestration.assets import lake
+from pipelines.orchestration.assets.alerts import notifications_are_delivered, raised_alerts
+from pipelines.orchestration.assets.books import issued_documents
+from pipelines.orchestration.assets.payments import payment_assets
+from pipelines.orchestration.assets.serving import exposures, published_asset
+from pipelines.orchestration.assets.warehouse import warehouse_asset
+from pipelines.orchestration.jobs import automation_for
+from pipelines.orchestration.partitions import partitions_for
 from pipelines.session import Session
 from pipelines.settings import Settings, load_settings
 from pipelines.warehouse import builds

@@ -17,7 +17,7 @@ import duckdb
 
 from pipelines import interruption
 from pipelines.books.knowledge import Knowledge
-from pipelines.books.news import tell_of_closing
+from pipelines.books.messages import tell_of_closing
 from pipelines.books.pins import rate_pinned_periods
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
@@ -423,7 +423,7 @@ def _need_over(warehouse: Path, through: date) -> None:
 
 def _show(session: Session, settings: BuildSettings, manifest: Manifest, closing: Closing) -> None:
     """Bring the marts up to the ledger and publish them; what was issued stays issued whatever happens."""
-    from pipelines.assets.serving import publish_session
+    from pipelines.orchestration.assets.serving import publish_session
 
     home = session.settings.home
     # A build of its own: what the one before it read is not new to it.

@@ -1,6 +1,6 @@
 """The whole ledger as lines of JSON that either engine takes back: one file per table, every digit as it was.
 
-Which files a backup is made of, and where it is kept, is for ``pipelines.backup``.
+Which files a backup is made of, and where it is kept, is for ``pipelines.maintenance.backup``.
 """
 
 import json

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from pipelines.ledger import Alert, Message
 from pipelines.ledger.schema import plain
-from pipelines.reports import Report
+from pipelines.notify.reports import Report
 
 MOST_SINGLE_MESSAGES = 20
 """As many new alerts are told one by one; more of them at once become one summary that shows this many."""

@@ -15,7 +15,7 @@ from pipelines.ledger import URL_VARIABLE, Alert, Ledger, Message, open_ledger
 from pipelines.notify.delivery import DEFAULT_POLICY, RetryPolicy, deliver_pending, utc_now
 from pipelines.notify.destinations import Destination, NotDeliveredError, destinations_in_use
 from pipelines.notify.messages import render_alerts, render_report
-from pipelines.reports import Report
+from pipelines.notify.reports import Report
 
 _log = logging.getLogger("meterhouse.notify")
 _LEVELS = {"info": logging.INFO, "error": logging.ERROR, "critical": logging.ERROR}
@@ -72,7 +72,7 @@ def report_sender(
     policy: RetryPolicy = DEFAULT_POLICY,
     clock: Callable[[], datetime] = utc_now,
 ) -> Callable[[Report], None]:
-    """A destination for ``pipelines.reports``: takes a report into the outbox and sends what waits there.
+    """A destination for ``pipelines.notify.reports``: takes a report into the outbox and sends what waits there.
 
     When the ledger itself is out of order, each destination is tried once without it. Opens the ledger only
     when there is a report and a destination; the log is a destination of its own.

@@ -21,9 +21,9 @@ from pipelines import interruption
 from pipelines.errors import MeterhouseError
 from pipelines.ledger import Ledger
 from pipelines.notify import Destination, deliver_pending
+from pipelines.notify.reports import report
 from pipelines.payments.sender import Clock, utc_now
 from pipelines.payments.webhooks import Outcome, SignatureError, receive
-from pipelines.reports import report
 
 _log = logging.getLogger("meterhouse.payments")
 

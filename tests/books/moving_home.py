@@ -13,12 +13,12 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.assets.serving import publish_session
 from pipelines.books.closing import ClosingOutcome, close_books
 from pipelines.cli import main
 from pipelines.costs import refresh_prices, resolve_new_names
 from pipelines.home import Home
 from pipelines.ingest import ingest_inbox
+from pipelines.orchestration.assets.serving import publish_session
 from pipelines.session import Session
 from pipelines.settings import Settings
 from pipelines.warehouse import aside, builds

@@ -7,12 +7,12 @@ import pytest
 from moving_home import CUSTOMERS, PLANS, SUBSCRIPTIONS, at_six, changed, without_checks
 from moving_home import MovingHome as Moving
 
-from pipelines.alerts import raise_new_alerts
 from pipelines.books.closing import _changed_by_closing
 from pipelines.books.issued_plans import need_issued_plans
 from pipelines.catalog import load_configuration
 from pipelines.errors import ConfigurationError
 from pipelines.ledger import open_ledger
+from pipelines.notify.alerts import raise_new_alerts
 
 CLOCK = at_six(4, 4)
 # Served in January only; the plan is put right afterwards, and nobody else has that one.

@@ -19,12 +19,12 @@ import sqlalchemy as sa
 from issued import find_invoice
 
 import pipelines.ledger.dump  # noqa: F401  # all tables are known
-from pipelines.backup import _workplace, back_up, restore
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
 from pipelines.ledger import URL_VARIABLE, Alert, LedgerError, Message, open_ledger
 from pipelines.ledger.books import Documents, Terms, all_closings, issue
 from pipelines.ledger.schema import metadata
+from pipelines.maintenance.backup import _workplace, back_up, restore
 
 ledger_url, postgres_server = servers.ledger_url, servers.postgres_server
 

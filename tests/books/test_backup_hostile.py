@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.backup import back_up, restore
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
 from pipelines.ledger import URL_VARIABLE
+from pipelines.maintenance.backup import back_up, restore
 
 NOW = datetime(2026, 4, 4, tzinfo=UTC)
 Made = Callable[["Archive"], None]

@@ -28,10 +28,10 @@ from pipelines.warehouse.aside import building_file
 with warnings.catch_warnings():
     # A package that dagster-dbt imports announces its own end.
     warnings.simplefilter("ignore")
-    from pipelines.assets.books import ISSUED
-    from pipelines.assets.serving import PUBLISHED
     from pipelines.definitions import build_definitions
-    from pipelines.jobs import reason
+    from pipelines.orchestration.assets.books import ISSUED
+    from pipelines.orchestration.assets.serving import PUBLISHED
+    from pipelines.orchestration.jobs import reason
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 

@@ -4,10 +4,10 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
-from pipelines.backup import back_up, restore
 from pipelines.home import Home
 from pipelines.ledger import open_ledger
 from pipelines.ledger.books import Documents, Terms, all_closings, issue
+from pipelines.maintenance.backup import back_up, restore
 from pipelines.payments.outbox import enqueue_closing
 from pipelines.serving.publish import Publication, PublishedTable, publish
 

@@ -22,10 +22,10 @@ from payment_ledgers import (
     states,
 )
 
-from pipelines.backup import back_up, restore
 from pipelines.home import Home
 from pipelines.ledger import URL_VARIABLE, export_folder, open_ledger
 from pipelines.ledger.payments_schema import stripe_invoices, stripe_outbox
+from pipelines.maintenance.backup import back_up, restore
 from pipelines.payments.finalize import finalize
 from pipelines.payments.reconcile import reconcile
 

@@ -17,8 +17,8 @@ from pipelines.settings import Settings
 with warnings.catch_warnings():
     # A package that dagster-dbt imports announces its own end.
     warnings.simplefilter("ignore")
-    from pipelines.assets.payments import RECONCILED, SENT
-    from pipelines.jobs import _payments, reason
+    from pipelines.orchestration.assets.payments import RECONCILED, SENT
+    from pipelines.orchestration.jobs import _payments, reason
 
 # Dagster warns about its own previews.
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]

@@ -13,14 +13,14 @@ import duckdb
 import pytest
 from servers import Receiver
 
-from pipelines.alerts import found_alerts, raise_new_alerts
 from pipelines.alerts_cli import mark_alerts_read, show_alerts
-from pipelines.assets.alerts import RAISED, notifications_are_delivered, raised_alerts
 from pipelines.catalog import copy_product
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
 from pipelines.ledger import export_folder, open_ledger
 from pipelines.notify import RetryPolicy
+from pipelines.notify.alerts import found_alerts, raise_new_alerts
+from pipelines.orchestration.assets.alerts import RAISED, notifications_are_delivered, raised_alerts
 from pipelines.session import Session
 from pipelines.settings import Settings
 

@@ -12,9 +12,9 @@ import pytest
 from conftest import NOW
 from servers import Receiver
 
-from pipelines import reports
 from pipelines.home import Home
 from pipelines.lake.checks import STALE_AFTER, stale_sources
+from pipelines.notify import reports
 from pipelines.settings import QuietTime, Settings, parse_instant
 from pipelines.warehouse import builds
 from pipelines.warehouse.project import models_in
@@ -23,7 +23,7 @@ with warnings.catch_warnings():
     # A package that dagster-dbt imports announces its own end.
     warnings.simplefilter("ignore")
     from pipelines.definitions import build_definitions
-    from pipelines.jobs import STARTED_BY, reason, waiting_files
+    from pipelines.orchestration.jobs import STARTED_BY, reason, waiting_files
 
 # Dagster and dbt warn about their own previews and about each other.
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]

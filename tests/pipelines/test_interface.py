@@ -22,14 +22,14 @@ from filelock import FileLock
 from parsed import give_parsed
 
 from pipelines import cli as command_line
-from pipelines import interface
 from pipelines.catalog import copy_product
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
-from pipelines.interface import _Processes, _settle_runs
 from pipelines.ledger import open_ledger
 from pipelines.ledger.books import all_closings
-from pipelines.runs import COMMAND_LINE, STARTED_BY, instance_dir
+from pipelines.orchestration import interface
+from pipelines.orchestration.interface import _Processes, _settle_runs
+from pipelines.orchestration.runs import COMMAND_LINE, STARTED_BY, instance_dir
 
 # Dagster warns about its own previews.
 pytestmark = pytest.mark.filterwarnings("ignore")

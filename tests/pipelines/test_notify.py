@@ -16,7 +16,6 @@ import pytest
 import servers
 from servers import POSTGRES_PASSWORD, Receiver, free_port
 
-from pipelines import reports
 from pipelines.home import Home
 from pipelines.ledger import Alert, Message, open_ledger
 from pipelines.notify import (
@@ -30,8 +29,9 @@ from pipelines.notify import (
     raise_alerts,
     render_alerts,
     report_sender,
+    reports,
 )
-from pipelines.reports import Report
+from pipelines.notify.reports import Report
 
 ledger_url, postgres_server = servers.ledger_url, servers.postgres_server
 

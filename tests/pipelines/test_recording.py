@@ -13,10 +13,10 @@ import payment_fixtures
 import pytest
 from payment_ledgers import issue_invoices
 
-from pipelines import recording
-from pipelines.assets.books import ISSUED
 from pipelines.home import Home
-from pipelines.recording import record_closing
+from pipelines.orchestration import recording
+from pipelines.orchestration.assets.books import ISSUED
+from pipelines.orchestration.recording import record_closing
 from pipelines.session import Session
 from pipelines.settings import Settings
 

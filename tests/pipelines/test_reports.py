@@ -9,13 +9,13 @@ import dagster as dg
 import pytest
 from servers import Receiver
 
-from pipelines import reports
-from pipelines.assets import lake
 from pipelines.catalog import copy_product, load_alert_settings, load_configuration
 from pipelines.home import Home
 from pipelines.ingest import ingest_inbox
 from pipelines.lake.checks import STALE_AFTER
 from pipelines.ledger import open_ledger
+from pipelines.notify import reports
+from pipelines.orchestration.assets import lake
 from pipelines.session import Session
 from pipelines.settings import Settings
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.webserver import LOOPBACK, refusal
+from pipelines.orchestration.webserver import LOOPBACK, refusal
 
 OWN = {"host": "127.0.0.1:3000"}
 JSON = {"content-type": "application/json"}

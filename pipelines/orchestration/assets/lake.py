@@ -6,7 +6,7 @@ import dagster as dg
 
 from pipelines.errors import MeterhouseError, describe_os_error
 from pipelines.lake.checks import stale_sources, unbalanced_batches
-from pipelines.reports import report
+from pipelines.notify.reports import report
 from pipelines.session import Session
 
 INBOX = dg.AssetKey(["home", "inbox"])

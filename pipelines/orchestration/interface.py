@@ -1,6 +1,6 @@
 """Dagster's web interface on a home: started, watched, and ended with every process that it started.
 
-What it shows is put together in ``pipelines.definitions``; who may ask it, in ``pipelines.webserver``.
+What it shows is put together in ``pipelines.definitions``; who may ask it, in ``pipelines.orchestration.webserver``.
 """
 
 import errno
@@ -29,7 +29,7 @@ from filelock import FileLock, Timeout
 
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
-from pipelines.runs import CLOSE_JOB, COMMAND_LINE, SEND_JOB, STARTED_BY, instance_dir
+from pipelines.orchestration.runs import CLOSE_JOB, COMMAND_LINE, SEND_JOB, STARTED_BY, instance_dir
 from pipelines.settings import Settings, need_schedule_settings, starts_every_schedule
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _start_all(processes: "_Processes", folder: Path, host: str, port: int) -> N
     processes.start("code server", "dagster", "code-server", "start", "--socket", str(code), *module, *quiet)
     processes.wait_until(lambda: code.exists() and _answers(code))
     place = ("--host", host, "--port", str(port))
-    processes.start("web server", "pipelines.webserver", *place, "--workspace", str(workspace))
+    processes.start("web server", "pipelines.orchestration.webserver", *place, "--workspace", str(workspace))
     processes.start("daemon", "dagster._daemon", "run", "--workspace", str(workspace), *quiet)
     found = _Found()
     processes.wait_until(lambda: found.ask(host, port))

@@ -11,13 +11,13 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from pipelines.assets.lake import failing
-from pipelines.assets.serving import PUBLISHED
 from pipelines.documents.text import plain_money_text
 from pipelines.errors import ConfigurationError
 from pipelines.ledger import Ledger, open_ledger
 from pipelines.ledger.books import Closing, all_closings, numbers_of
 from pipelines.ledger.totals import Total, issued_totals
+from pipelines.orchestration.assets.lake import failing
+from pipelines.orchestration.assets.serving import PUBLISHED
 from pipelines.session import Session
 
 ISSUED = dg.AssetKey(["ledger", "issued_documents"])

@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from pipelines.assets.lake import failing
+from pipelines.orchestration.assets.lake import failing
 from pipelines.serving.publish import Publication, PublishedTable, publish
 from pipelines.session import Session
 from pipelines.warehouse.measure import measure, open_tables

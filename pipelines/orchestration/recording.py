@@ -1,7 +1,7 @@
 """Showing in Dagster's history what the command line did without a run of Dagster's own.
 
 The history is for looking at: work that is done stays done whether or not it can be shown. What it shows of
-an asset belongs to ``pipelines.assets``.
+an asset belongs to ``pipelines.orchestration.assets``.
 """
 
 import threading
@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from pipelines.home import Home
-from pipelines.runs import instance_dir
+from pipelines.orchestration.runs import instance_dir
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -27,8 +27,8 @@ def record_closing(session: "Session") -> str | None:
     """Show the closings that the history lacks and, if the session published, that; as ``record``."""
 
     def describe(instance: "dg.DagsterInstance") -> Iterable["dg.AssetMaterialization"]:
-        from pipelines.assets.books import published_by, unrecorded_closings
         from pipelines.ledger import open_ledger
+        from pipelines.orchestration.assets.books import published_by, unrecorded_closings
 
         with open_ledger(session.settings.home) as ledger:
             return [*unrecorded_closings(instance, ledger), *published_by(session)]
@@ -40,8 +40,8 @@ def record_sending(home: Home, report: "SendReport") -> str | None:
     """Show what one sending brought to Stripe, if anything; as ``record``."""
 
     def describe(_: "dg.DagsterInstance") -> Iterable["dg.AssetMaterialization"]:
-        from pipelines.assets.payments import sent_materialization
         from pipelines.ledger import open_ledger
+        from pipelines.orchestration.assets.payments import sent_materialization
 
         with open_ledger(home) as ledger:
             return [sent_materialization(ledger, report)]
@@ -53,7 +53,7 @@ def record_reconciliation(home: Home, found: "Reconciliation") -> str | None:
     """Show one comparison with Stripe; as ``record``."""
 
     def describe(_: "dg.DagsterInstance") -> Iterable["dg.AssetMaterialization"]:
-        from pipelines.assets.payments import reconciled_materialization
+        from pipelines.orchestration.assets.payments import reconciled_materialization
 
         return [reconciled_materialization(found)]
 
@@ -77,7 +77,7 @@ def record(
 
     try:
         # Takes seconds on a busy machine, and waits for nobody.
-        import_module("pipelines.assets.payments")
+        import_module("pipelines.orchestration.assets.payments")
         # Dagster waits minutes for a locked file and cannot be told how long; the process ends without it.
         thread = threading.Thread(target=write, name="history", daemon=True)
         thread.start()

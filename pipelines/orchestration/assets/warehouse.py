@@ -14,14 +14,14 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings
 from dagster_dbt.asset_utils import build_dbt_specs
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 
-from pipelines.assets.books import unrecorded_closings
-from pipelines.assets.lake import failing
-from pipelines.assets.serving import PUBLISHED, publish_session
 from pipelines.errors import MeterhouseError
 from pipelines.ingest import ensure_lake
 from pipelines.lake.commits import read_lake
 from pipelines.lake.documents import commit_documents
-from pipelines.partitions import selected_partitions
+from pipelines.orchestration.assets.books import unrecorded_closings
+from pipelines.orchestration.assets.lake import failing
+from pipelines.orchestration.assets.serving import PUBLISHED, publish_session
+from pipelines.orchestration.partitions import selected_partitions
 from pipelines.session import Session
 from pipelines.warehouse import aside, builds
 from pipelines.warehouse.measure import Grain, changed_partitions, grain_of, measure, open_tables

@@ -11,18 +11,18 @@ import dagster as dg
 from dagster import JobDefinition
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from pipelines.assets.alerts import RAISED
-from pipelines.assets.books import close_books
-from pipelines.assets.lake import ACCOUNTS, BATCHES, CATALOG, EVENTS, PRICES, REJECTS
-from pipelines.assets.payments import reconcile_op, send_op
-from pipelines.assets.serving import PUBLISHED
-from pipelines.assets.warehouse import model_grain
 from pipelines.books.command import last_day, month_before
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
+from pipelines.notify.reports import report
+from pipelines.orchestration.assets.alerts import RAISED
+from pipelines.orchestration.assets.books import close_books
+from pipelines.orchestration.assets.lake import ACCOUNTS, BATCHES, CATALOG, EVENTS, PRICES, REJECTS
+from pipelines.orchestration.assets.payments import reconcile_op, send_op
+from pipelines.orchestration.assets.serving import PUBLISHED
+from pipelines.orchestration.assets.warehouse import model_grain
+from pipelines.orchestration.runs import CLOSE_JOB, COMMAND_LINE, MAIN_JOB, SEND_JOB, STARTED_BY
 from pipelines.payments.settings import KEY_VARIABLE
-from pipelines.reports import report
-from pipelines.runs import CLOSE_JOB, COMMAND_LINE, MAIN_JOB, SEND_JOB, STARTED_BY
 from pipelines.settings import GRACE_VARIABLE, QuietTime, Settings, close_grace_days, starts_every_schedule
 from pipelines.warehouse.measure import Grain
 from pipelines.warehouse.project import Manifest, models_in

@@ -2,9 +2,9 @@
 
 import dagster as dg
 
-from pipelines.alerts import raise_new_alerts
 from pipelines.errors import MeterhouseError
 from pipelines.ledger import open_ledger
+from pipelines.notify.alerts import raise_new_alerts
 from pipelines.session import Session
 
 RAISED = dg.AssetKey(["ledger", "alerts"])

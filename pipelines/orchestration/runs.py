@@ -14,7 +14,7 @@ from pipelines import interruption
 from pipelines.errors import MeterhouseError
 from pipelines.files import make_private_folder
 from pipelines.home import Home
-from pipelines.reports import report
+from pipelines.notify.reports import report
 from pipelines.session import Session
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def run_main_job(session: Session) -> None:
     interruption.expect(_AS_BEFORE)
     with session.steps.step("Starting Dagster and dbt"):
         from pipelines.definitions import build_definitions
-        from pipelines.jobs import reason
+        from pipelines.orchestration.jobs import reason
 
         definitions = build_definitions(session=session)
         job = definitions.resolve_job_def(MAIN_JOB)
@@ -87,7 +87,7 @@ def _execute(session: Session, job: "dg.JobDefinition") -> "dg.ExecuteInProcessR
     """Run the job; a history that cannot be written is told, and keeps nothing from being published."""
     import dagster as dg
 
-    from pipelines import history
+    from pipelines.orchestration import run_history as history
 
     def execute(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
         with _own_signals():
@@ -134,12 +134,12 @@ def _kept_history(home: Home) -> "Iterator[dg.DagsterInstance]":
             "class": "NoOpComputeLogManager",
         },
         "event_log_storage": {
-            "module": "pipelines.history",
+            "module": "pipelines.orchestration.run_history",
             "class": "KeptOpenEventLogStorage",
             "config": {"base_dir": f"{base}/runs"},
         },
         "run_storage": {
-            "module": "pipelines.history",
+            "module": "pipelines.orchestration.run_history",
             "class": "ForgivingRunStorage",
             "config": {"base_dir": base},
         },

@@ -11,10 +11,10 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from pipelines.assets.books import ISSUED, amounts
 from pipelines.errors import ConfigurationError
 from pipelines.ledger import Ledger, open_ledger
 from pipelines.ledger.totals import sent_invoices, sent_totals
+from pipelines.orchestration.assets.books import ISSUED, amounts
 from pipelines.payments import commands
 from pipelines.payments.reconcile import Reconciliation
 from pipelines.payments.sender import SendReport
