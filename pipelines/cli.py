@@ -839,7 +839,7 @@ def send(
     Without STRIPE_API_KEY it shows what would be sent, and sends nothing.
     """
     from pipelines.orchestration.recording import record_sending
-    from pipelines.payments import commands
+    from pipelines.payments import service
     from pipelines.progress import Terminal
 
     settings = _settings(home, as_of)
@@ -849,13 +849,13 @@ def send(
             f"{subjects[0]!r} is not expected here", where="send", remedy="write --again before the ids"
         )
     with Terminal() as steps:
-        report = commands.send_outbox(settings, steps, (subjects or []) if again else None)
+        report = service.send_outbox(settings, steps, (subjects or []) if again else None)
     if report is None:
-        commands.show_waiting(settings, sys.stdout)
+        service.show_waiting(settings, sys.stdout)
         return
-    commands.show_sent(report, sys.stdout)
+    service.show_sent(report, sys.stdout)
     _warn(record_sending(settings.home, report))
-    commands.fail_if_open(report)
+    service.fail_if_open(report)
 
 
 @app.command(epilog="Examples: `meterhouse finalize` · `meterhouse finalize INV-000007 --collect`")
@@ -873,14 +873,14 @@ def finalize(
     debug: DebugOption = False,
 ) -> None:
     """Finalize invoices at Stripe whose gate is open: all sent, nothing twice, both sums equal."""
-    from pipelines.payments import commands
+    from pipelines.payments import service
     from pipelines.progress import Terminal
 
     settings = _settings(home, as_of)
     _need_home(settings)
     with Terminal() as steps:
-        report = commands.finalize_invoices(settings, steps, invoices or [], collects=collect)
-    commands.show_finalized(report, sys.stdout)
+        report = service.finalize_invoices(settings, steps, invoices or [], collects=collect)
+    service.show_finalized(report, sys.stdout)
     if report.held:
         raise MeterhouseError(
             f"{len(report.held):,} invoices were held back",
@@ -914,7 +914,7 @@ def reconcile(  # noqa: PLR0917
 ) -> None:
     """Compare the ledger with what Stripe holds; differences end it with exit code 1."""
     from pipelines.orchestration.recording import record_reconciliation
-    from pipelines.payments import commands
+    from pipelines.payments import service
     from pipelines.progress import Terminal
 
     settings = _settings(home, as_of)
@@ -941,10 +941,10 @@ def reconcile(  # noqa: PLR0917
         )
     start = _parse_date(since, "--since") if since else None
     with Terminal() as steps:
-        found = commands.reconcile_ledger(settings, steps, start)
-    commands.show_reconciliation(found, sys.stdout)
+        found = service.reconcile_ledger(settings, steps, start)
+    service.show_reconciliation(found, sys.stdout)
     _warn(record_reconciliation(settings.home, found))
-    commands.fail_if_different(found)
+    service.fail_if_different(found)
 
 
 @app.command(epilog="Example: `meterhouse webhooks --port 8400`, behind a proxy that speaks TLS")
@@ -958,7 +958,7 @@ def webhooks(
     debug: DebugOption = False,
 ) -> None:
     """Take Stripe's events at /webhooks/stripe: payments, voided invoices, cancelled subscriptions."""
-    from pipelines.payments.commands import listen
+    from pipelines.payments.service import listen
 
     settings = _settings(home, as_of)
     _need_home(settings)

@@ -1,9 +1,9 @@
 """Usage files become accepted or rejected records in the lake. Pricing and aggregation do not belong here."""
 
 from pipelines.ingest.batches import BatchResult, IngestReport, ingest_inbox, pending, pending_files
-from pipelines.ingest.deliveries import LeftFile, by_reason
-from pipelines.ingest.inbox import Inbox, InboxFile
 from pipelines.ingest.reread import reread_files
+from pipelines.ingest.sources.deliveries import LeftFile, by_reason
+from pipelines.ingest.sources.inbox import Inbox, InboxFile
 from pipelines.lake.batches import ensure_lake
 
 __all__ = [

@@ -16,18 +16,18 @@ from models.events import CONFLICTING, SourcesDocument
 from models.frames import BATCHES, INSTANT, TYPED_EVENTS, empty_frame
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
-from pipelines.ingest import inbox
-from pipelines.ingest.columnar import ParquetReader
-from pipelines.ingest.delimited import CsvReader
-from pipelines.ingest.deliveries import LeftFile, unopened
+from pipelines.ingest.formats.csv import CsvReader
+from pipelines.ingest.formats.jsonl import JsonLinesReader
+from pipelines.ingest.formats.parquet import ParquetReader
+from pipelines.ingest.formats.reader import Block, Reader, UnopenedError, UnreadableError, blocks_of, opening
 from pipelines.ingest.identity import Identity, KeyCache, payload_hash, rows_marked
-from pipelines.ingest.inbox import Inbox, InboxFile
-from pipelines.ingest.jsonl import JsonLinesReader
 from pipelines.ingest.mapping import Plan, plan_for
 from pipelines.ingest.named import lacking_words
-from pipelines.ingest.reading import Block, Reader, UnopenedError, UnreadableError, blocks_of, opening
 from pipelines.ingest.readings import Reading, is_empty, new_readings
 from pipelines.ingest.restate import restate
+from pipelines.ingest.sources import inbox
+from pipelines.ingest.sources.deliveries import LeftFile, unopened
+from pipelines.ingest.sources.inbox import Inbox, InboxFile
 from pipelines.ingest.values import type_cells
 from pipelines.lake.batches import STAGED, Batch, ensure_lake
 from pipelines.lake.commits import Lake, content_of, read_lake

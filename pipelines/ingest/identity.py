@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from models.events import IDENTITY_WINDOW_DAYS
 from models.frames import PAYLOAD_COLUMNS, TYPED_EVENTS
 from pipelines.ingest import exact
-from pipelines.ingest.engine import query
+from pipelines.ingest.formats.duckdb_functions import query
 from pipelines.lake.batches import Batch
 from pipelines.lake.commits import Lake
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 
+from pipelines.ingest.formats.reader import UnreadableError
 from pipelines.ingest.mapping import Plan
-from pipelines.ingest.reading import UnreadableError
 
 _SHOWN = 20
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from models.events import SourceMapping, SourcesDocument
-from pipelines.ingest.inbox import InboxFile
+from pipelines.ingest.sources.inbox import InboxFile
 from pipelines.lake.commits import Lake, Manifest, content_of, number_of
 
 

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from models.events import SourcesDocument
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
-from pipelines.ingest import inbox
 from pipelines.ingest.batches import BatchResult, ChangedError, ingest_file
+from pipelines.ingest.formats.reader import UnopenedError
 from pipelines.ingest.identity import KeyCache
-from pipelines.ingest.inbox import InboxFile
-from pipelines.ingest.reading import UnopenedError
 from pipelines.ingest.readings import reading_again
 from pipelines.ingest.restate import NoIndexError
+from pipelines.ingest.sources import inbox
+from pipelines.ingest.sources.inbox import InboxFile
 from pipelines.lake.batches import ensure_lake
 from pipelines.lake.commits import Lake, content_of
 from pipelines.settings import QuietTime

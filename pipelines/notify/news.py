@@ -72,7 +72,7 @@ def report_sender(
     policy: RetryPolicy = DEFAULT_POLICY,
     clock: Callable[[], datetime] = utc_now,
 ) -> Callable[[Report], None]:
-    """A destination for ``pipelines.notify.reports``: takes a report into the outbox and sends what waits there.
+    """A destination for reports: takes one into the outbox and sends what waits there.
 
     When the ledger itself is out of order, each destination is tried once without it. Opens the ledger only
     when there is a report and a destination; the log is a destination of its own.

@@ -1,6 +1,6 @@
 """Dagster's web interface on a home: started, watched, and ended with every process that it started.
 
-What it shows is put together in ``pipelines.definitions``; who may ask it, in ``pipelines.orchestration.webserver``.
+What it shows is put together in ``pipelines.definitions``; who may ask it, in ``webserver`` beside it.
 """
 
 import errno

@@ -17,8 +17,8 @@ from pipelines.ledger.books_schema import issued_invoices
 from pipelines.ledger.payments_schema import stripe_outbox
 from pipelines.payments import outbox
 from pipelines.payments.answers import Invoice, Marked, NoAccessError, StripeCallError, need
-from pipelines.payments.bodies import Target
 from pipelines.payments.client import StripeApi
+from pipelines.payments.requests import Target
 from pipelines.payments.sender import Sender
 
 _row = stripe_outbox.c

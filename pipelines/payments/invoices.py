@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from pipelines.ledger.payments_schema import stripe_invoices
 from pipelines.payments.answers import Invoice, Json, need
-from pipelines.payments.bodies import reference
+from pipelines.payments.requests import reference
 
 _RANK: Final = {"draft": 0, "open": 1, "uncollectible": 2, "void": 3, "paid": 3}
 """An invoice never goes back: a state of lower rank is older news, whenever it arrives."""

@@ -24,7 +24,8 @@ from pipelines.ledger.books_schema import (
 )
 from pipelines.ledger.payments_schema import stripe_outbox
 from pipelines.payments.answers import Json
-from pipelines.payments.bodies import (
+from pipelines.payments.group_commit import Commits
+from pipelines.payments.requests import (
     REVISION,
     Kind,
     canonical,
@@ -33,7 +34,6 @@ from pipelines.payments.bodies import (
     invoice_content,
     item_content,
 )
-from pipelines.payments.commits import Commits
 
 State = Literal["PENDING", "SENDING", "SENT", "FAILED", "NEEDS_REVIEW"]
 

@@ -32,9 +32,9 @@ from pipelines.payments.answers import (
     StripeCallError,
     need,
 )
-from pipelines.payments.bodies import reference
 from pipelines.payments.client import StripeApi
 from pipelines.payments.invoices import keep_state
+from pipelines.payments.requests import reference
 from pipelines.payments.sender import Sender, no_access
 
 LOOK_BACK: Final = timedelta(days=100)

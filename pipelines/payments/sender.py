@@ -35,7 +35,10 @@ from pipelines.payments.answers import (
     UnknownOutcomeError,
     need,
 )
-from pipelines.payments.bodies import (
+from pipelines.payments.client import StripeApi
+from pipelines.payments.invoices import keep_state
+from pipelines.payments.outbox import Attempt, Claims, LostClaimError, Operation, State
+from pipelines.payments.requests import (
     Target,
     amount_of,
     build_body,
@@ -45,9 +48,6 @@ from pipelines.payments.bodies import (
     path_of,
     reference,
 )
-from pipelines.payments.client import StripeApi
-from pipelines.payments.invoices import keep_state
-from pipelines.payments.outbox import Attempt, Claims, LostClaimError, Operation, State
 from pipelines.payments.settings import KEY_VARIABLE
 
 _log = logging.getLogger("meterhouse.payments")

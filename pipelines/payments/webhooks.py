@@ -30,8 +30,8 @@ from pipelines.ledger.payments_schema import (
 )
 from pipelines.notify import Destination, raise_alerts
 from pipelines.payments.answers import Id, Invoice, Json, Listed, Moment, Part, Subscription, faults, need
-from pipelines.payments.bodies import reference
 from pipelines.payments.invoices import find_invoice_id, keep_state
+from pipelines.payments.requests import reference
 from pipelines.payments.settings import SECRET_VARIABLE
 
 _log = logging.getLogger("meterhouse.payments")

@@ -23,9 +23,9 @@ from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.files import make_shared_folder, share
 from pipelines.home import Home
 from pipelines.simulate.demand import Demand, build_demand, meter_fields, property_keys
-from pipelines.simulate.draw import CHANGES, COPIES, LATE_FILE_EVERY, Slice, draw
-from pipelines.simulate.draws import key
-from pipelines.simulate.shapes import Shape, needed_fields, shapes_for
+from pipelines.simulate.file_formats import Shape, needed_fields, shapes_for
+from pipelines.simulate.randomness import key
+from pipelines.simulate.records import CHANGES, COPIES, LATE_FILE_EVERY, Slice, draw
 
 SLICE_EVENTS = 200_000
 """Events held at once; what arrives later is held beside them (at most 3 % of a month)."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import cli
-from pipelines.payments import server
+from pipelines.api import stripe_events
 
 AS_OF = "2026-04-01T00:00:00Z"
 PLACES = [
@@ -113,7 +113,7 @@ def _quietly(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(("METERHOUSE_", "STRIPE_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "whsec_x")
-    monkeypatch.setattr(server, "serve", lambda *_: None)
+    monkeypatch.setattr(stripe_events, "serve", lambda *_: None)
     monkeypatch.setattr("pipelines.warehouse.builds._invoke", no_build)
 
 

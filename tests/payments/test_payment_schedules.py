@@ -11,7 +11,7 @@ from payment_ledgers import assert_once, customers_of, issue_invoices
 
 from pipelines.errors import ConfigurationError
 from pipelines.home import Home
-from pipelines.payments import commands
+from pipelines.payments import service
 from pipelines.settings import Settings
 
 with warnings.catch_warnings():
@@ -124,7 +124,7 @@ def test_nothing_is_sent_unless_somebody_says_so_and_there_is_a_key(jobs, ledger
 
 
 def test_the_jobs_send_and_compare_and_show_amounts_and_documents(jobs, ledger, fake, monkeypatch):
-    monkeypatch.setattr(commands, "stripe_customers", lambda _: customers_of(fake))
+    monkeypatch.setattr(service, "stripe_customers", lambda _: customers_of(fake))
     monkeypatch.setenv("STRIPE_API_KEY", KEY)
     monkeypatch.setenv("METERHOUSE_STRIPE_API_BASE", fake.url)
     issue_invoices(ledger, {"c-1": [1000, 250]})
@@ -149,7 +149,7 @@ def test_the_jobs_send_and_compare_and_show_amounts_and_documents(jobs, ledger, 
 def test_what_was_sent_is_shown_also_when_something_else_failed(jobs, ledger, fake, monkeypatch):
     """A customer that Stripe does not know any more keeps no other waiting, nor from being seen."""
     customers = customers_of(fake) | {"c-2": "cus_gone"}
-    monkeypatch.setattr(commands, "stripe_customers", lambda _: customers)
+    monkeypatch.setattr(service, "stripe_customers", lambda _: customers)
     monkeypatch.setenv("STRIPE_API_KEY", KEY)
     monkeypatch.setenv("METERHOUSE_STRIPE_API_BASE", fake.url)
     issue_invoices(ledger, {"c-1": [1000], "c-2": [70]})

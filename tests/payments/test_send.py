@@ -31,7 +31,7 @@ from pipelines.errors import ConfigurationError
 from pipelines.home import Home
 from pipelines.ledger import LedgerError, open_ledger
 from pipelines.ledger.payments_schema import stripe_outbox
-from pipelines.payments.commits import Commits
+from pipelines.payments.group_commit import Commits
 from pipelines.payments.outbox import LostClaimError
 from pipelines.payments.sender import Sender, utc_now
 

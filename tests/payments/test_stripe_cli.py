@@ -15,7 +15,7 @@ from warm_processes import Ended, Warm, command
 from pipelines.errors import ConfigurationError
 from pipelines.home import Home
 from pipelines.ledger import open_ledger
-from pipelines.payments import commands
+from pipelines.payments import service
 from pipelines.payments.settings import load_stripe_settings, redact
 from pipelines.settings import Settings
 
@@ -180,7 +180,7 @@ def test_what_needs_a_secret_says_so(product_home, fake, command):
 
 def test_one_command_talks_to_stripe_at_a_time(product_home, fake):
     said: list[str] = []
-    with commands.alone(product_home, said.append):
+    with service.alone(product_home, said.append):
         sender = start(product_home, fake, "send", STRIPE_API_KEY=KEY)
         while not sender.said:
             assert sender.is_running
@@ -235,4 +235,4 @@ def test_an_interrupted_sending_ends_what_is_under_way_and_the_next_goes_on(prod
 
 
 def test_steps_of_the_schedule_do_nothing_without_a_key(product_home):
-    assert commands.send_outbox(Settings(product_home), environment={}) is None
+    assert service.send_outbox(Settings(product_home), environment={}) is None

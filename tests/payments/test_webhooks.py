@@ -13,12 +13,12 @@ import uvicorn
 from payment_ledgers import issue_invoices, send, sender_of
 from servers import Receiver, free_port
 
+from pipelines.api.stripe_events import PATH, server_config, webhook_app
 from pipelines.ledger.payments_schema import stripe_event_results, stripe_events, stripe_invoices
 from pipelines.notify import Destination
 from pipelines.payments import webhooks
 from pipelines.payments.finalize import finalize
 from pipelines.payments.sender import utc_now
-from pipelines.payments.server import PATH, server_config, webhook_app
 
 empty_home, home, ledger, fake = (
     payment_fixtures.empty_home,

@@ -24,9 +24,10 @@ from payment_ledgers import issue_invoices, send, sender_of
 from servers import Receiver
 from test_webhooks import SECRET, event, listening, paid
 
+from pipelines.api import stripe_events as server
 from pipelines.ledger import Ledger, open_ledger
 from pipelines.ledger.payments_schema import stripe_event_failures, stripe_events, stripe_invoices
-from pipelines.payments import server, webhooks
+from pipelines.payments import webhooks
 from pipelines.payments.finalize import finalize
 from pipelines.payments.sender import utc_now
 

@@ -23,19 +23,11 @@ from pipelines.books.closing import close_books
 from pipelines.catalog import copy_product
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
-from pipelines.ingest import (
-    BatchResult,
-    IngestReport,
-    batches,
-    deliveries,
-    inbox,
-    ingest_inbox,
-    pending,
-    pending_files,
-)
-from pipelines.ingest.columnar import ParquetReader
+from pipelines.ingest import BatchResult, IngestReport, batches, ingest_inbox, pending, pending_files
+from pipelines.ingest.formats.parquet import ParquetReader
+from pipelines.ingest.formats.reader import UnopenedError, opening
 from pipelines.ingest.mapping import plan_for
-from pipelines.ingest.reading import UnopenedError, opening
+from pipelines.ingest.sources import deliveries, inbox
 from pipelines.serving.summary import print_summary
 from pipelines.session import Session
 from pipelines.settings import QuietTime, Settings

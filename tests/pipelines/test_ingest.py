@@ -450,7 +450,8 @@ def test_progress_is_told_in_records(home):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks, parts and row groups so small that every seam is crossed."""
-    from pipelines.ingest import delimited, jsonl
+    from pipelines.ingest.formats import csv as delimited
+    from pipelines.ingest.formats import jsonl
     from pipelines.lake import batches as lake
 
     monkeypatch.setattr(

@@ -12,11 +12,14 @@ from ingest_homes import event, events, ingest, lines, manifests, put, reasons, 
 
 from models.events import MAX_RECORD_BYTES, MAX_RECORD_VALUES, SHOWN_RECORD_BYTES
 from pipelines.home import Home
-from pipelines.ingest import delimited, exact, jsonl, reading
-from pipelines.ingest.delimited import CsvReader
-from pipelines.ingest.jsonl import JsonLinesReader
+from pipelines.ingest import exact
+from pipelines.ingest.formats import csv as delimited
+from pipelines.ingest.formats import jsonl
+from pipelines.ingest.formats import reader as reading
+from pipelines.ingest.formats.csv import CsvReader
+from pipelines.ingest.formats.jsonl import JsonLinesReader
+from pipelines.ingest.formats.reader import Oversized
 from pipelines.ingest.mapping import plan_for
-from pipelines.ingest.reading import Oversized
 
 HEADER = "event_id,customer_id,event_type,occurred_at,note\n"
 ROW = "{},c1,call,2025-05-01T10:00:00Z,{}\n"

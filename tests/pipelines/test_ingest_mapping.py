@@ -391,7 +391,7 @@ def test_so_is_one_that_no_text_of_a_table_holds(home, form, path, is_there):
 
 
 def test_a_field_is_looked_for_in_every_block(home, monkeypatch):
-    from pipelines.ingest import jsonl
+    from pipelines.ingest.formats import jsonl
 
     monkeypatch.setattr(
         jsonl.JsonLinesReader.__init__, "__kwdefaults__", {"block_bytes": 200, "only_exact": False}

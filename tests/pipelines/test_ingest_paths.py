@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from models.events import EVENT_FIELDS, REJECT_REASONS, SourceMapping
-from pipelines.ingest.columnar import ParquetReader
-from pipelines.ingest.delimited import CsvReader
+from pipelines.ingest.formats.csv import CsvReader
+from pipelines.ingest.formats.jsonl import JsonLinesReader
+from pipelines.ingest.formats.parquet import ParquetReader
 from pipelines.ingest.identity import canonical
-from pipelines.ingest.jsonl import JsonLinesReader
 from pipelines.ingest.mapping import Plan, plan_for
 from pipelines.ingest.values import type_cells
 

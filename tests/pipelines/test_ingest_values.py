@@ -7,7 +7,7 @@ from decimal import Decimal
 import polars as pl
 import pytest
 
-from pipelines.ingest.jsonl import JsonLinesReader
+from pipelines.ingest.formats.jsonl import JsonLinesReader
 from pipelines.ingest.mapping import Plan, plan_for
 from pipelines.ingest.values import type_cells
 

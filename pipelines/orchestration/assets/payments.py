@@ -2,7 +2,7 @@
 
 Whoever asks for all assets must not send anything, so the assets cannot be executed. The jobs do not hold
 the home: sending may take an hour, and writes nothing of the warehouse. One of them talks to Stripe at a time
-(``commands.alone``). What is sent, and how, does not belong here.
+(``service.alone``). What is sent, and how, does not belong here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from pipelines.errors import ConfigurationError
 from pipelines.ledger import Ledger, open_ledger
 from pipelines.ledger.totals import sent_invoices, sent_totals
 from pipelines.orchestration.assets.books import ISSUED, amounts
-from pipelines.payments import commands
+from pipelines.payments import service
 from pipelines.payments.reconcile import Reconciliation
 from pipelines.payments.sender import SendReport
 from pipelines.payments.settings import KEY_VARIABLE
@@ -56,7 +56,7 @@ def send_op(settings: Settings) -> dg.OpDefinition:
             raise ConfigurationError(
                 "it is false; nothing was sent", where="confirm", remedy="set it to true to send"
             )
-        report = commands.send_outbox(settings)
+        report = service.send_outbox(settings)
         if report is None:
             raise ConfigurationError(
                 "it is not set; nothing was sent",
@@ -72,7 +72,7 @@ def send_op(settings: Settings) -> dg.OpDefinition:
             else:
                 # Logged instead, it would be lost with a failure.
                 yield shown
-        commands.fail_if_open(report)
+        service.fail_if_open(report)
 
     return send_outbox
 
@@ -82,9 +82,9 @@ def reconcile_op(settings: Settings) -> dg.OpDefinition:
 
     @dg.op(out=dg.Out(dg.Nothing), description="Compare the ledger with what Stripe holds.")
     def compare_with_stripe() -> Iterator[dg.AssetMaterialization]:
-        found = commands.reconcile_ledger(settings)
+        found = service.reconcile_ledger(settings)
         yield reconciled_materialization(found)
-        commands.fail_if_different(found)
+        service.fail_if_different(found)
 
     return compare_with_stripe
 

@@ -15,9 +15,7 @@ import polars as pl
 
 from models.events import MAX_RECORD_BYTES
 from pipelines.ingest import exact
-from pipelines.ingest.mapping import Place, Plan
-from pipelines.ingest.named import need_named
-from pipelines.ingest.reading import (
+from pipelines.ingest.formats.reader import (
     HEAVY_RECORD_BYTES,
     Chosen,
     Oversized,
@@ -30,6 +28,8 @@ from pipelines.ingest.reading import (
     open_content,
     quoted,
 )
+from pipelines.ingest.mapping import Place, Plan
+from pipelines.ingest.named import need_named
 
 BLOCK_ROWS = 50_000
 BLOCK_CHARACTERS = 16 << 20

@@ -22,7 +22,7 @@ from models.events import (
     SourcesDocument,
 )
 from pipelines.simulate.conditions import condition_of, field_in, left_out, words
-from pipelines.simulate.draw import decimal_text
+from pipelines.simulate.records import decimal_text
 
 NATIVE_NAME = "usage*.jsonl"
 _ALWAYS = ("event_id", "customer_id", "event_type", "occurred_at", "revision", "is_void", "quantity")

@@ -17,10 +17,16 @@ import pyarrow.parquet as pq
 
 from models.events import FIELDS_BY_NAME, NUMERIC_KINDS
 from pipelines.ingest import exact
-from pipelines.ingest.delimited import cells_of_columns
+from pipelines.ingest.formats.csv import cells_of_columns
+from pipelines.ingest.formats.reader import (
+    HEAVY_RECORD_BYTES,
+    UnreadableError,
+    finish_cells,
+    map_cells,
+    quoted,
+)
 from pipelines.ingest.mapping import Plan
 from pipelines.ingest.named import need_named
-from pipelines.ingest.reading import HEAVY_RECORD_BYTES, UnreadableError, finish_cells, map_cells, quoted
 
 BLOCK_ROWS = 65_536
 

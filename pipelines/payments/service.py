@@ -24,11 +24,11 @@ from pipelines.home import Home
 from pipelines.ledger import Ledger, open_ledger
 from pipelines.ledger.payments_schema import stripe_outbox
 from pipelines.payments import outbox
-from pipelines.payments.bodies import obstacle
 from pipelines.payments.client import StripeApi
 from pipelines.payments.finalize import FinalizeReport, finalize
 from pipelines.payments.outbox import Operation
 from pipelines.payments.reconcile import Reconciliation, reconcile
+from pipelines.payments.requests import obstacle
 from pipelines.payments.sender import Sender, SendReport, utc_now
 from pipelines.payments.settings import KEY_VARIABLE, load_stripe_settings
 from pipelines.progress import Quiet, Steps
@@ -120,9 +120,9 @@ def listen(settings: Settings, host: str, port: int, say: Callable[[str], None])
 
     :raises ConfigurationError: there is no signing secret, or the port is not free.
     """
+    from pipelines.api.stripe_events import PATH, serve, tell_of_failed, webhook_app
     from pipelines.catalog import load_alert_settings
     from pipelines.notify import destinations_in_use
-    from pipelines.payments.server import PATH, serve, tell_of_failed, webhook_app
     from pipelines.payments.webhooks import failed_events, handle_waiting, webhook_secret
 
     secret = webhook_secret()

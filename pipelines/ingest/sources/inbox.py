@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import IO
 
 from pipelines.home import Home
-from pipelines.ingest.deliveries import Delivery, LeftFile, deliveries, persist, unopened
-from pipelines.ingest.reading import open_content
+from pipelines.ingest.formats.reader import open_content
+from pipelines.ingest.sources.deliveries import Delivery, LeftFile, deliveries, persist, unopened
 from pipelines.settings import QuietTime
 
 _PIECE = 8 << 20

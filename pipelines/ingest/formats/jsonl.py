@@ -13,9 +13,8 @@ import polars as pl
 
 from models.events import MAX_RECORD_BYTES, MAX_RECORD_VALUES
 from pipelines.ingest import exact
-from pipelines.ingest.engine import query
-from pipelines.ingest.mapping import Place, Plan
-from pipelines.ingest.reading import (
+from pipelines.ingest.formats.duckdb_functions import query
+from pipelines.ingest.formats.reader import (
     BLOCK_BYTES,
     HEAVY_RECORD_BYTES,
     Chosen,
@@ -25,6 +24,7 @@ from pipelines.ingest.reading import (
     finish_cells,
     open_content,
 )
+from pipelines.ingest.mapping import Place, Plan
 
 _BOM = b"\xef\xbb\xbf"
 _BLANK = " \t\r\n\f\v"

@@ -12,7 +12,7 @@ import polars as pl
 
 from models.catalog import TOKEN_FIELDS
 from pipelines.simulate.demand import OFF_LIST_MODEL, Demand
-from pipelines.simulate.draws import bits, heavy_tail, uniform
+from pipelines.simulate.randomness import bits, heavy_tail, uniform
 
 DAY_US = 86_400_000_000
 # Shares of all records written. Copies are records beyond the events; changes are to an event's own record.

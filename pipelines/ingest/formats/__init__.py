@@ -1,0 +1,4 @@
+"""Readers of usage files, one module a format.
+
+Which file is read and what its records mean does not belong here.
+"""

@@ -1,0 +1,1 @@
+"""Where usage files come from. What is in them does not belong here."""
