@@ -78,10 +78,10 @@ def parse_decimal(value: object, scale: int = SCALE) -> Decimal:
             f"{_shown(text)} has more than {PRECISION - scale} digits before the point",
             "write a smaller number",
         )
-    return plain(Decimal(text))
+    return plain_decimal(Decimal(text))
 
 
-def plain(value: Decimal) -> Decimal:
+def plain_decimal(value: Decimal) -> Decimal:
     """The same number without trailing zeros and without an exponent: 99.00 and 99 are one fact."""
     text = format(value, "f")
     if "." in text:

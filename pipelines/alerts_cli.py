@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.errors import ConfigurationError
+from pipelines.figures import plain_text
 from pipelines.ledger import RaisedAlert, open_ledger
-from pipelines.ledger.schema import plain
 from pipelines.settings import Settings, login_name
 from pipelines.tables import write_csv_rows
 
@@ -121,7 +121,7 @@ def _record(raised: RaisedAlert) -> dict[str, str | bool | None]:
 
 def _text(value: str | Decimal | date | datetime | None) -> str | None:
     if isinstance(value, Decimal):
-        return plain(value)
+        return plain_text(value)
     return value.isoformat() if isinstance(value, date) else value
 
 

@@ -7,7 +7,6 @@ command that needs it.
 import logging
 import os
 import sys
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +15,7 @@ import typer
 from pipelines import interruption
 from pipelines.errors import ConfigurationError, MeterhouseError, describe_os_error
 from pipelines.files import keep_private, open_to_others
+from pipelines.times import parse_date, parse_month
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,7 +135,7 @@ def simulate_usage_command(  # noqa: PLR0917
             events=events,
             days=days,
             seed=seed,
-            until=_parse_date(until, "--until") if until else now.date(),
+            until=parse_date(until, "--until") if until else now.date(),
             as_of=now,
             on_progress=step.update,
         )
@@ -230,16 +230,17 @@ def close(  # noqa: PLR0917
     from rich.console import Console
 
     from pipelines.books.closing import close_books, need_expected
-    from pipelines.books.command import closer, hash_to_expect, last_day, least_correction, print_outcome
+    from pipelines.books.command import closer, hash_to_expect, least_correction, print_outcome
     from pipelines.books.listing import need_listing, print_listing, save_listing, write_listing
     from pipelines.lock import hold_home
     from pipelines.orchestration.recording import record_closing
     from pipelines.progress import Terminal
     from pipelines.session import Session
+    from pipelines.times import last_day
 
     settings = _settings(home, as_of)
     _need_home(settings)
-    day = last_day(month, _parse_date(through, "--through") if through else None)
+    day = last_day(month, parse_date(through, "--through") if through else None)
     closed_by, expected, least = closer(by), hash_to_expect(expect), least_correction(corrections_from)
     file = output.expanduser().resolve() if output else None
     listing = need_listing(output_format, file, is_dry_run=dry_run)
@@ -574,7 +575,7 @@ def export_focus_command(
 
     settings = _settings(home, None)
     _need_home(settings)
-    first_day = _parse_month(month, "--month")
+    first_day = parse_month(month, "--month")
     exported = export_focus(settings.home.published_file, first_day, output, may_overwrite=force)
     typer.echo(
         f"Wrote {exported.charge_count:,} charges to {exported.file};"
@@ -623,7 +624,7 @@ def invoice(  # noqa: PLR0917
 
     settings = _settings(home, None)
     _need_home(settings)
-    first_day = _parse_month(month, "--month") if month else None
+    first_day = parse_month(month, "--month") if month else None
     with Terminal() as steps:
         written = write_invoices(
             settings.home,
@@ -730,7 +731,7 @@ def rebuild(  # noqa: PLR0917
     from pipelines.ledger import open_ledger
     from pipelines.lock import hold_home
     from pipelines.progress import Terminal
-    from pipelines.settings import parse_instant
+    from pipelines.times import parse_instant
 
     settings = _settings(home, as_of)
     _need_home(settings)
@@ -744,7 +745,7 @@ def rebuild(  # noqa: PLR0917
     need_format(output_format)
     instant = parse_instant(as_known_at, "--as-known-at") if as_known_at is not None else None
     if month is not None:
-        _parse_month(month, "--month")
+        parse_month(month, "--month")
     with Terminal() as steps, hold_home(settings.home, _command(), on_wait=_say_waiting(steps)):
         if document is not None and instant is not None:
             write_lines(lines_as_known_at(settings.home, document, instant, steps), sys.stdout, output_format)
@@ -939,7 +940,7 @@ def reconcile(  # noqa: PLR0917
             where="--format",
             remedy="add --offline; differences with Stripe are in the ledger's table stripe_differences",
         )
-    start = _parse_date(since, "--since") if since else None
+    start = parse_date(since, "--since") if since else None
     with Terminal() as steps:
         found = service.reconcile_ledger(settings, steps, start)
     service.show_reconciliation(found, sys.stdout)
@@ -1038,25 +1039,6 @@ def _command() -> str:
 
 def _say_waiting(steps: "Steps") -> "Callable[[str], None]":
     return lambda holder: steps.say(f"Another command holds this home: {holder}. Waiting for it to end.")
-
-
-def _parse_date(text: str, option: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ConfigurationError(
-            f"{text!r} is not a date", where=option, remedy="write e.g. 2026-04-01"
-        ) from None
-
-
-def _parse_month(text: str, option: str) -> date:
-    """Its first day."""
-    try:
-        return date.fromisoformat(f"{text}-01")
-    except ValueError:
-        raise ConfigurationError(
-            f"{text!r} is not a month", where=option, remedy="write e.g. 2026-03"
-        ) from None
 
 
 def _warn(text: str | None) -> None:

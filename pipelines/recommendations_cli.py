@@ -16,9 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.errors import ConfigurationError
+from pipelines.figures import plain_text
 from pipelines.home import Home
 from pipelines.ledger import open_ledger
-from pipelines.ledger.schema import plain
 from pipelines.serving.readers import open_published
 from pipelines.settings import Settings
 from pipelines.tables import write_csv_rows
@@ -155,7 +155,7 @@ def _write_csv(rows: Sequence[Recommendation], output: TextIO) -> None:
 
 def _text(value: str | Decimal | datetime | None) -> str | None:
     if isinstance(value, Decimal):
-        return plain(value)
+        return plain_text(value)
     return value.isoformat() if isinstance(value, datetime) else value
 
 

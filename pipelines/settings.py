@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipelines.errors import ConfigurationError
 from pipelines.home import Home
+from pipelines.times import parse_instant
 
 HOME_VARIABLE = "METERHOUSE_HOME"
 DEFAULT_HOME = Path("data/home")
@@ -17,7 +18,6 @@ GRACE_VARIABLE = "METERHOUSE_CLOSE_GRACE_DAYS"
 SCHEDULES_VARIABLE = "METERHOUSE_SCHEDULES"
 _GRACE_DAYS = 3
 _MOST_GRACE_DAYS = 27
-_INSTANT_EXAMPLE = "write a date, a time and an offset, e.g. 2026-03-31T23:59:59Z"
 
 
 @dataclass(frozen=True)
@@ -107,23 +107,3 @@ def need_schedule_settings(environment: Mapping[str, str] = os.environ) -> None:
     """
     close_grace_days(environment)
     starts_every_schedule(environment)
-
-
-def parse_instant(text: str, option: str = "--as-of") -> datetime:
-    """An ISO 8601 instant as UTC; without an offset it is one in UTC, and a day alone is its first moment.
-
-    :param option: what it was given for.
-    :raises ConfigurationError: anything else.
-    """
-    try:
-        instant = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise ConfigurationError(
-            f"{text!r} is not an instant", where=option, remedy=_INSTANT_EXAMPLE
-        ) from None
-    if instant.tzinfo is None:
-        instant = instant.replace(tzinfo=UTC)
-    try:
-        return instant.astimezone(UTC)
-    except OverflowError:
-        raise ConfigurationError(f"{text!r} is out of range", where=option, remedy=_INSTANT_EXAMPLE) from None

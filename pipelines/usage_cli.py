@@ -17,9 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.errors import ConfigurationError
-from pipelines.ledger.schema import plain
+from pipelines.figures import minor_as_text, plain_text
 from pipelines.serving.export import STANDARD_OUTPUT, Export, Format, export_rows
-from pipelines.serving.summary import minor_as_text
 from pipelines.serving.usage import Row, Usage, Value, read_usage
 from pipelines.settings import Settings
 from pipelines.tables import write_csv_rows
@@ -315,7 +314,7 @@ def _meter(row: Row) -> Text:
 
 def _number(value: Value, absent: str = "") -> str:
     if isinstance(value, Decimal):
-        whole, point, rest = plain(value).partition(".")
+        whole, point, rest = plain_text(value).partition(".")
         return f"{int(whole):,}{point}{rest}" if whole not in {"-0", "0"} else f"{whole}{point}{rest}"
     return absent if value is None else str(value)
 
@@ -369,7 +368,7 @@ def _write_csv(usage: Usage, output: TextIO) -> None:
 
 def _text(value: Value) -> str | None:
     if isinstance(value, Decimal):
-        return plain(value)
+        return plain_text(value)
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds")
     if isinstance(value, date):

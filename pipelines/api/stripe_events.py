@@ -22,8 +22,8 @@ from pipelines.errors import MeterhouseError
 from pipelines.ledger import Ledger
 from pipelines.notify import Destination, deliver_pending
 from pipelines.notify.reports import report
-from pipelines.payments.sender import Clock, utc_now
 from pipelines.payments.webhooks import Outcome, SignatureError, receive
+from pipelines.times import Clock, utc_now
 
 _log = logging.getLogger("meterhouse.payments")
 

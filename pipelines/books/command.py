@@ -1,9 +1,7 @@
 """What ``meterhouse close`` does and says. Options and their help do not belong here (``pipelines.cli``)."""
 
-import calendar
 import re
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -16,8 +14,8 @@ from rich.text import Text
 from models.money import Amount
 from pipelines.books.closing import ClosingOutcome, ClosingPlan
 from pipelines.errors import ConfigurationError
+from pipelines.figures import plain_text
 from pipelines.ledger.books import Row
-from pipelines.ledger.schema import plain
 
 _MOST_WARNINGS = 10
 """Of one kind."""
@@ -29,26 +27,6 @@ _KINDS: Final = {
     "unbilled usage": ("Usage that nobody pays for", "unbilled_usage"),
 }
 """What a kind of warning is called, and the mart that has all of it."""
-
-
-def last_day(month: str | None, through: date | None = None) -> date:
-    """The last day that is closed: that of the month, or the day given.
-
-    :raises ConfigurationError: neither or both are given, or it is no month.
-    """
-    if (month is None) == (through is None):
-        raise ConfigurationError(
-            "say what is to be closed" if month is None else "a month and --through say it twice",
-            where="close",
-            remedy="write `meterhouse close 2026-03` or `meterhouse close --through 2026-03-31`",
-        )
-    if through is not None:
-        return through
-    match = re.fullmatch(r"(\d{4})-(0[1-9]|1[0-2])", month or "")
-    if match is None or match[1] == "0000":
-        raise ConfigurationError(f"{month!r} is not a month", where="close", remedy="write e.g. 2026-03")
-    year, number = int(match[1]), int(match[2])
-    return date(year, number, calendar.monthrange(year, number)[1])
 
 
 def closer(name: str | None) -> str | None:
@@ -66,7 +44,7 @@ def closer(name: str | None) -> str | None:
 def least_correction(text: str | None) -> Decimal:
     """What the corrections of an invoice must come to; not given: 0.
 
-    :raises ConfigurationError: it is no plain decimal of 0 or more.
+    :raises ConfigurationError: it is no plain_text decimal of 0 or more.
     """
     if text is None:
         return Decimal(0)
@@ -90,11 +68,6 @@ def hash_to_expect(text: str | None) -> str | None:
             f"{text!r} is not a hash", where="--expect", remedy="write the 64 digits that a dry run tells"
         )
     return text
-
-
-def month_before(instant: datetime) -> str:
-    """The month before that of an instant, YYYY-MM."""
-    return (instant.date().replace(day=1) - timedelta(days=1)).strftime("%Y-%m")
 
 
 def print_outcome(
@@ -172,7 +145,7 @@ def _print_waiting(plan: ClosingPlan, console: Console) -> None:
             )
         if row["small_count"]:
             console.print(
-                f"Left waiting, corrections of less than {plain(plan.terms.corrections_from)}"
+                f"Left waiting, corrections of less than {plain_text(plan.terms.corrections_from)}"
                 f" {row['currency']} by invoice: of {_count(row['small_count'], 'invoice')},"
                 f" net {row['small_words']} {row['currency']}.",
                 markup=False,

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 from pipelines.catalog import Configuration
 from pipelines.catalog.versions import Table, catalog_tables
 from pipelines.errors import ConfigurationError, Fault
+from pipelines.figures import plain_text
 from pipelines.home import Home
 from pipelines.ledger import export_folder
-from pipelines.ledger.schema import plain
 
 _FILE = "catalog/plans.yml"
 _TABLES = ("plans", "charges", "charge_tiers")
@@ -132,5 +132,5 @@ def _difference(was: Facts, now: Facts) -> str:
 
 def _words(value: object) -> str:
     if isinstance(value, Decimal):
-        return plain(value)
+        return plain_text(value)
     return "nothing" if value is None else str(value)

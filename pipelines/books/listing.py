@@ -17,8 +17,8 @@ from rich.console import Console
 
 from pipelines.books.closing import ClosingOutcome
 from pipelines.errors import ConfigurationError
+from pipelines.figures import plain_text
 from pipelines.ledger.books import Row
-from pipelines.ledger.schema import plain
 from pipelines.tables import write_csv_rows
 
 FORMATS: Final = ("table", "json", "csv")
@@ -119,7 +119,7 @@ def print_listing(outcome: ClosingOutcome, console: Console) -> None:
             lines += _entry(correction["description"], correction, width, 4)
             lines += _wrapped(f"{correction['reason']} ({correction['cause_words']})", width, 6)
     for kind, waiting in _waiting(outcome).items():
-        heading = _WAITS[kind].format(plain(outcome.plan.terms.corrections_from))
+        heading = _WAITS[kind].format(plain_text(outcome.plan.terms.corrections_from))
         lines += ["", f"{heading}:"]
         for correction in waiting:
             about = f"{correction['invoice_number']}, {correction['customer_id']}: "
@@ -205,5 +205,5 @@ def _wrapped(text: str, width: int, indent: int) -> list[str]:
 
 def _text(value: object) -> str:
     if isinstance(value, Decimal):
-        return plain(value)
+        return plain_text(value)
     return value.isoformat() if isinstance(value, date | datetime) else str(value)

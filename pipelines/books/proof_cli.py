@@ -15,8 +15,7 @@ from rich.table import Table
 
 from pipelines.books.proof import Rebuilt
 from pipelines.errors import ConfigurationError
-from pipelines.ledger.schema import plain
-from pipelines.serving.summary import minor_as_text
+from pipelines.figures import minor_as_text, plain_text
 from pipelines.tables import write_csv_rows
 
 _DETAILED = 3
@@ -134,7 +133,7 @@ def _write_table(lines: Sequence[Mapping[str, Any]], output: TextIO) -> None:
         table.add_row(
             line["invoice_line_id"],
             line["description"],
-            plain(line["quantity"]),
+            plain_text(line["quantity"]),
             minor_as_text(line["amount_minor"], line["currency"]),
         )
     console = Console(file=output, highlight=False)
@@ -159,7 +158,7 @@ def _words(value: object) -> str:
 
 def _text(value: object) -> str:
     if isinstance(value, Decimal):
-        return plain(value)
+        return plain_text(value)
     return value.isoformat() if isinstance(value, date | datetime) else str(value)
 
 

@@ -18,9 +18,8 @@ from rich.table import Table
 
 from pipelines import interruption
 from pipelines.errors import ConfigurationError
+from pipelines.figures import minor_as_text, plain_text
 from pipelines.files import share
-from pipelines.ledger.schema import plain
-from pipelines.serving.summary import minor_as_text
 from pipelines.tables import select_without_formulas, write_csv_rows
 
 _SHOWN_EVENTS = 40
@@ -202,12 +201,12 @@ def _rows(traced: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]
 
 
 def _number(value: Decimal | None) -> str:
-    return "unlimited" if value is None else f"{Decimal(plain(value)):,f}"
+    return "unlimited" if value is None else f"{Decimal(plain_text(value)):,f}"
 
 
 def _text(value: object) -> str:
     if isinstance(value, Decimal):
-        return plain(value)
+        return plain_text(value)
     return value.isoformat() if isinstance(value, date | datetime) else str(value)
 
 

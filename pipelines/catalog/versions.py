@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from models.accounts import Accounts
 from models.catalog import AlertSettings, Catalog, Charge, Graduated, Issuer, PlanVersion, Volume
 from models.events import SourcesDocument
-from models.money import MINOR_UNITS, PRECISION, PRICE_SCALE, SCALE, UNLIMITED, plain
+from models.money import MINOR_UNITS, PRECISION, PRICE_SCALE, SCALE, UNLIMITED, plain_decimal
 from pipelines.catalog.documents import Document
 from pipelines.files import sync
 from pipelines.home import Home
@@ -310,7 +310,7 @@ def _finite(value: Decimal | str) -> Decimal | None:
 
 
 def _plain(value: Decimal) -> str:
-    return format(plain(value), "f")
+    return format(plain_decimal(value), "f")
 
 
 def _json(value: object) -> str:

@@ -16,8 +16,9 @@ import sqlalchemy as sa
 # Their tables are part of the one metadata only once they are imported.
 import pipelines.ledger.books_schema
 import pipelines.ledger.payments_schema  # noqa: F401
+from pipelines.figures import plain_text
 from pipelines.ledger.connect import LedgerError
-from pipelines.ledger.schema import ExactDecimal, Instant, metadata, plain
+from pipelines.ledger.schema import ExactDecimal, Instant, metadata
 from pipelines.ledger.store import Ledger
 
 _CHUNK = 2_000
@@ -109,7 +110,7 @@ def _chunks(table: sa.Table, file: Path) -> Iterator[list[dict[str, Any]]]:
 
 def _out(value: object) -> object:
     if isinstance(value, Decimal):
-        return plain(value)
+        return plain_text(value)
     return value.isoformat() if isinstance(value, date | datetime) else value
 
 

@@ -11,6 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
+from pipelines.figures import plain_text
+
 HEAD_REVISION = "0008"
 """The newest revision under ``migrations/versions``; a ledger that is there needs no migration."""
 
@@ -25,7 +27,7 @@ class ExactDecimal(TypeDecorator[Decimal]):
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | None:
         """Text that a reader recognises: no exponent, no zeros at the end."""
-        return None if value is None else plain(value)
+        return None if value is None else plain_text(value)
 
     def process_result_value(self, value: object, dialect: Dialect) -> Decimal | None:
         """The decimal that was written."""
@@ -52,14 +54,6 @@ class Instant(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-def plain(value: Decimal) -> str:
-    """A decimal in digits, the shortest that is exact: 1E+3 is 1000, 0.750 is 0.75."""
-    text = format(value, "f")
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return "0" if text in {"", "-0"} else text
 
 
 metadata = sa.MetaData()

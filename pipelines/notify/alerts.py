@@ -15,7 +15,8 @@ import duckdb
 from pipelines.home import Home
 from pipelines.ledger import Alert, export_folder, open_ledger
 from pipelines.notify import DeliveryReport, RetryPolicy, deliver_pending, destinations_in_use, raise_alerts
-from pipelines.notify.delivery import DEFAULT_POLICY, utc_now
+from pipelines.notify.delivery import DEFAULT_POLICY
+from pipelines.times import utc_now
 from pipelines.warehouse.measure import open_tables
 
 _log = logging.getLogger("meterhouse.alerts")

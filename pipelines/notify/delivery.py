@@ -8,11 +8,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from random import SystemRandom
 
 from pipelines.ledger import Ledger, Notification
 from pipelines.notify.destinations import Destination, NotDeliveredError
+from pipelines.times import utc_now
 
 _log = logging.getLogger("meterhouse.notify")
 _random = SystemRandom()
@@ -60,11 +61,6 @@ class DeliveryReport:
 
 
 DEFAULT_POLICY = RetryPolicy()
-
-
-def utc_now() -> datetime:
-    """The machine's clock."""
-    return datetime.now(UTC)
 
 
 def deliver_pending(

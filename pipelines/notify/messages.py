@@ -7,8 +7,8 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
+from pipelines.figures import plain_text
 from pipelines.ledger import Alert, Message
-from pipelines.ledger.schema import plain
 from pipelines.notify.reports import Report
 
 MOST_SINGLE_MESSAGES = 20
@@ -45,9 +45,9 @@ def _alert(alert: Alert) -> Message:
     title = f"{alert.severity.capitalize()}: {_words(alert)}, customer {alert.customer_id}"
     lines = [alert.message]
     if alert.observed is not None:
-        limit = f" of {plain(alert.limit_value)}" if alert.limit_value is not None else ""
-        threshold = f" (threshold {plain(alert.threshold)})" if alert.threshold is not None else ""
-        lines.append(f"Observed: {plain(alert.observed)}{limit}{threshold}")
+        limit = f" of {plain_text(alert.limit_value)}" if alert.limit_value is not None else ""
+        threshold = f" (threshold {plain_text(alert.threshold)})" if alert.threshold is not None else ""
+        lines.append(f"Observed: {plain_text(alert.observed)}{limit}{threshold}")
     if alert.period_start is not None:
         lines.append(f"Period from: {alert.period_start.isoformat()}")
     lines += [f"Day: {alert.triggered_on.isoformat()}", f"Alert: {alert.alert_id}"]

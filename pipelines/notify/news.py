@@ -12,10 +12,11 @@ from urllib.parse import unquote, urlsplit
 
 from pipelines.home import Home
 from pipelines.ledger import URL_VARIABLE, Alert, Ledger, Message, open_ledger
-from pipelines.notify.delivery import DEFAULT_POLICY, RetryPolicy, deliver_pending, utc_now
+from pipelines.notify.delivery import DEFAULT_POLICY, RetryPolicy, deliver_pending
 from pipelines.notify.destinations import Destination, NotDeliveredError, destinations_in_use
 from pipelines.notify.messages import render_alerts, render_report
 from pipelines.notify.reports import Report
+from pipelines.times import utc_now
 
 _log = logging.getLogger("meterhouse.notify")
 _LEVELS = {"info": logging.INFO, "error": logging.ERROR, "critical": logging.ERROR}

@@ -11,7 +11,6 @@ import dagster as dg
 from dagster import JobDefinition
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from pipelines.books.command import last_day, month_before
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
 from pipelines.notify.reports import report
@@ -24,6 +23,7 @@ from pipelines.orchestration.assets.warehouse import model_grain
 from pipelines.orchestration.runs import CLOSE_JOB, COMMAND_LINE, MAIN_JOB, SEND_JOB, STARTED_BY
 from pipelines.payments.settings import KEY_VARIABLE
 from pipelines.settings import GRACE_VARIABLE, QuietTime, Settings, close_grace_days, starts_every_schedule
+from pipelines.times import last_day, month_before
 from pipelines.warehouse.measure import Grain
 from pipelines.warehouse.project import Manifest, models_in
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, Final, Literal, overload
 from zoneinfo import ZoneInfo
 
-from pipelines.ledger.schema import plain
+from pipelines.figures import plain_text
 from pipelines.payments.answers import Json, Listed, Reference
 from pipelines.payments.settings import redact
 
@@ -242,7 +242,7 @@ def item_content(line: Mapping[str, Any], invoice: Mapping[str, Any]) -> Json:
         "line_number": line["line_number"],
         "amount_minor": line["amount_minor"],
         "description": line["description"],
-        "quantity": plain(line["quantity"]),
+        "quantity": plain_text(line["quantity"]),
         "service_start": line["service_start"].isoformat(),
         "service_end": line["service_end"].isoformat(),
         **{name: line[name] for name in names if line[name] is not None},
@@ -338,7 +338,7 @@ def _value(answer: Json, name: str) -> object:
 
 def _as_text(value: object) -> str:
     if isinstance(value, Decimal):
-        return plain(value)
+        return plain_text(value)
     if isinstance(value, date):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} has no place in a request: {redact(repr(value))}")

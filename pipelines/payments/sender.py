@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import cast
 
@@ -49,18 +49,13 @@ from pipelines.payments.requests import (
     reference,
 )
 from pipelines.payments.settings import KEY_VARIABLE
+from pipelines.times import Clock, utc_now
 
 _log = logging.getLogger("meterhouse.payments")
 _row = stripe_outbox.c
 _REFUSED = {400, 402, 404}
 
-Clock = Callable[[], datetime]
 OnProgress = Callable[[int, int], None]
-
-
-def utc_now() -> datetime:
-    """The machine's clock: sending happens when it happens."""
-    return datetime.now(UTC)
 
 
 @dataclass

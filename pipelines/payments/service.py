@@ -29,10 +29,11 @@ from pipelines.payments.finalize import FinalizeReport, finalize
 from pipelines.payments.outbox import Operation
 from pipelines.payments.reconcile import Reconciliation, reconcile
 from pipelines.payments.requests import obstacle
-from pipelines.payments.sender import Sender, SendReport, utc_now
+from pipelines.payments.sender import Sender, SendReport
 from pipelines.payments.settings import KEY_VARIABLE, load_stripe_settings
 from pipelines.progress import Quiet, Steps
 from pipelines.settings import Settings
+from pipelines.times import utc_now
 
 _row = stripe_outbox.c
 _MOST_SHOWN = 20

@@ -17,11 +17,11 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.errors import ConfigurationError, MeterhouseError
+from pipelines.figures import minor_as_text
 from pipelines.home import Home
 from pipelines.ledger import open_ledger
 from pipelines.ledger.books import all_closings
 from pipelines.serving.readers import open_published
-from pipelines.serving.summary import minor_as_text
 from pipelines.tables import write_csv_rows
 
 FORMATS: Final = ("table", "json", "csv")

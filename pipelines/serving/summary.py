@@ -4,7 +4,6 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from decimal import Decimal
 from pathlib import Path
 
 from rich import box
@@ -12,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from models.money import MINOR_UNITS
+from pipelines.figures import minor_as_text
 from pipelines.ingest import IngestReport, by_reason
 from pipelines.serving.publish import Published
 from pipelines.session import Session
@@ -99,11 +98,6 @@ def _invoices(file: Path) -> Table:
         for month, currency, invoices, drafts, total in tables.execute(_BY_MONTH).fetchall():
             table.add_row(month, currency, f"{invoices:,}", f"{drafts:,}", minor_as_text(total, currency))
     return table
-
-
-def minor_as_text(minor: int, currency: str) -> str:
-    """Minor units with the point in its place: 123456 USD is 1,234.56, 123456 JPY is 123,456."""
-    return f"{Decimal(minor).scaleb(-MINOR_UNITS.get(currency, 2)):,f}"
 
 
 def _advice(published: Published) -> Iterator[str]:

@@ -15,7 +15,7 @@ from pipelines.ledger.payments_schema import stripe_outbox
 from pipelines.payments import outbox
 from pipelines.payments.finalize import finalize
 from pipelines.payments.reconcile import reconcile
-from pipelines.payments.sender import utc_now
+from pipelines.times import utc_now
 
 empty_home, home, ledger, fake = (
     payment_fixtures.empty_home,

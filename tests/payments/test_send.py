@@ -33,7 +33,8 @@ from pipelines.ledger import LedgerError, open_ledger
 from pipelines.ledger.payments_schema import stripe_outbox
 from pipelines.payments.group_commit import Commits
 from pipelines.payments.outbox import LostClaimError
-from pipelines.payments.sender import Sender, utc_now
+from pipelines.payments.sender import Sender
+from pipelines.times import utc_now
 
 empty_home, home, ledger, fake = (
     payment_fixtures.empty_home,

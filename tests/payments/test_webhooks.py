@@ -18,7 +18,7 @@ from pipelines.ledger.payments_schema import stripe_event_results, stripe_events
 from pipelines.notify import Destination
 from pipelines.payments import webhooks
 from pipelines.payments.finalize import finalize
-from pipelines.payments.sender import utc_now
+from pipelines.times import utc_now
 
 empty_home, home, ledger, fake = (
     payment_fixtures.empty_home,

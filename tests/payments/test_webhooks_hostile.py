@@ -29,7 +29,7 @@ from pipelines.ledger import Ledger, open_ledger
 from pipelines.ledger.payments_schema import stripe_event_failures, stripe_events, stripe_invoices
 from pipelines.payments import webhooks
 from pipelines.payments.finalize import finalize
-from pipelines.payments.sender import utc_now
+from pipelines.times import utc_now
 
 empty_home, home, ledger, fake = (
     payment_fixtures.empty_home,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import cli as command_line
-from pipelines.settings import parse_instant
+from pipelines.times import parse_instant
 
 COMMANDS = ["init", "simulate-usage", "run", "check", "alerts", "usage", "export", "ui"]
 

@@ -15,13 +15,14 @@ from rich.console import Console
 
 from pipelines.books import closing as closing_module
 from pipelines.books.closing import ClosingOutcome, ClosingPlan, close_books
-from pipelines.books.command import closer, last_day, month_before, print_outcome
+from pipelines.books.command import closer, print_outcome
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
 from pipelines.ledger import open_ledger
 from pipelines.ledger.books import Documents, Terms, all_closings, known_batches
 from pipelines.session import Session
 from pipelines.settings import Settings, close_grace_days, login_name
+from pipelines.times import last_day, month_before
 from pipelines.warehouse import aside
 from pipelines.warehouse.outcome import BuildResult, Trouble
 

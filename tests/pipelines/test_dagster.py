@@ -15,7 +15,8 @@ from servers import Receiver
 from pipelines.home import Home
 from pipelines.lake.checks import STALE_AFTER, stale_sources
 from pipelines.notify import reports
-from pipelines.settings import QuietTime, Settings, parse_instant
+from pipelines.settings import QuietTime, Settings
+from pipelines.times import parse_instant
 from pipelines.warehouse import builds
 from pipelines.warehouse.project import models_in
 

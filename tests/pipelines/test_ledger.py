@@ -16,12 +16,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from pipelines.errors import ConfigurationError, MeterhouseError
+from pipelines.figures import plain_text
 from pipelines.home import Home
 from pipelines.lake.commits import Head, Lake
 from pipelines.ledger import Alert, Ledger, LedgerError, Message, export_folder, open_ledger
 from pipelines.ledger.connect import find_address, make_engine
 from pipelines.ledger.lake_heads import record_head
-from pipelines.ledger.schema import APPEND_ONLY, HEAD_REVISION, metadata, plain
+from pipelines.ledger.schema import APPEND_ONLY, HEAD_REVISION, metadata
 
 ledger_url, postgres_server = servers.ledger_url, servers.postgres_server
 
@@ -125,7 +126,7 @@ def test_a_figure_that_would_be_rounded_is_refused(ledger, figure):
     [("0.750000", "0.75"), ("1E+3", "1000"), ("100", "100"), ("-0.0", "0"), ("1E-7", "0.0000001")],
 )
 def test_decimals_are_written_in_their_shortest_form(value, text):
-    assert plain(Decimal(value)) == text
+    assert plain_text(Decimal(value)) == text
 
 
 def test_instants_come_back_in_utc_whatever_offset_they_had(ledger):

@@ -16,7 +16,8 @@ from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
 from pipelines.serving.export import Export
 from pipelines.serving.usage import Usage, read_usage
-from pipelines.settings import Settings, parse_instant
+from pipelines.settings import Settings
+from pipelines.times import parse_instant
 from pipelines.usage_cli import CSV_COLUMNS, _write_table, describe_export, show_usage, write_export
 
 pytestmark = pytest.mark.slow

@@ -127,7 +127,7 @@ def _day(text: str) -> date:
 
     :raises ConfigurationError: it is neither.
     """
-    from pipelines.books.command import last_day
+    from pipelines.times import last_day
 
     try:
         return date.fromisoformat(text)
