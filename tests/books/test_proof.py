@@ -13,9 +13,9 @@ from issued import find_invoice
 
 from pipelines.books.closing import close_books
 from pipelines.books.proof import find_documents, lines_as_known_at, rebuild_documents
-from pipelines.books.proof_cli import write_rebuilt
 from pipelines.books.trace import Selection, trace_lines
-from pipelines.books.trace_cli import write_trace
+from pipelines.cli.show.rebuild import write_rebuilt
+from pipelines.cli.show.trace import write_trace
 from pipelines.costs import refresh_prices, resolve_new_names
 from pipelines.home import Home
 from pipelines.ingest import ingest_inbox

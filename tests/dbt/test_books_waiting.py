@@ -18,9 +18,9 @@ from rich.console import Console
 from test_books import Facts, Row, known_from_the_start, of, rated
 
 from pipelines.books.closing import ClosingOutcome, ClosingPlan
-from pipelines.books.command import print_outcome
-from pipelines.books.listing import COLUMNS, print_listing, write_listing
 from pipelines.books.proof import compute_closing, find_documents, rebuild_documents
+from pipelines.cli.show.closing import print_outcome
+from pipelines.cli.show.listing import COLUMNS, print_listing, write_listing
 from pipelines.home import Home
 from pipelines.ledger import open_ledger
 from pipelines.ledger.books import Documents, all_closings, next_numbers

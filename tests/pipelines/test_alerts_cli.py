@@ -13,8 +13,8 @@ import duckdb
 import pytest
 from servers import Receiver
 
-from pipelines.alerts_cli import mark_alerts_read, show_alerts
 from pipelines.catalog import copy_product
+from pipelines.cli.show.alerts import mark_alerts_read, show_alerts
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
 from pipelines.ledger import export_folder, open_ledger

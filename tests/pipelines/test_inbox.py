@@ -21,6 +21,7 @@ from rich.console import Console
 from models.events import SourcesDocument
 from pipelines.books.closing import close_books
 from pipelines.catalog import copy_product
+from pipelines.cli.show.run_summary import print_summary
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
 from pipelines.ingest import BatchResult, IngestReport, batches, ingest_inbox, pending, pending_files
@@ -28,7 +29,6 @@ from pipelines.ingest.formats.parquet import ParquetReader
 from pipelines.ingest.formats.reader import UnopenedError, opening
 from pipelines.ingest.mapping import plan_for
 from pipelines.ingest.sources import deliveries, inbox
-from pipelines.serving.summary import print_summary
 from pipelines.session import Session
 from pipelines.settings import QuietTime, Settings
 

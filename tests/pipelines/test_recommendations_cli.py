@@ -9,10 +9,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pipelines.cli.show.recommendations import dismiss_recommendation, show_recommendations
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
 from pipelines.ledger import open_ledger
-from pipelines.recommendations_cli import dismiss_recommendation, show_recommendations
 from pipelines.settings import Settings
 
 NOW = datetime(2026, 9, 6, 7, 30, tzinfo=UTC)

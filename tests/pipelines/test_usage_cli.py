@@ -12,13 +12,13 @@ import duckdb
 import pytest
 from conftest import NOW
 
+from pipelines.cli.show.usage import CSV_COLUMNS, _write_table, describe_export, show_usage, write_export
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
 from pipelines.serving.export import Export
 from pipelines.serving.usage import Usage, read_usage
 from pipelines.settings import Settings
 from pipelines.times import parse_instant
-from pipelines.usage_cli import CSV_COLUMNS, _write_table, describe_export, show_usage, write_export
 
 pytestmark = pytest.mark.slow
 
