@@ -23,8 +23,7 @@ from pipelines.catalog import copy_product, load_configuration, save_versions
 from pipelines.costs import current_version, refresh_prices, resolve_new_names
 from pipelines.home import Home
 from pipelines.ingest import ingest_inbox
-from pipelines.orchestration.assets.serving import published_tables
-from pipelines.serving.publish import Publication, publish
+from pipelines.serving.publish import Publication, publish, published_tables
 from pipelines.settings import QuietTime
 from pipelines.warehouse import aside, builds
 from pipelines.warehouse.project import code_version

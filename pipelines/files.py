@@ -5,12 +5,10 @@ What is in the files does not belong here.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pipelines.home import Home
+from typing import BinaryIO
 
 OWNER_FILE, OWNER_FOLDER = 0o600, 0o700
 
@@ -62,24 +60,27 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def private_folders(home: "Home") -> list[Path]:
-    """The home's folders that are for its owner only, as far as they are there."""
-    folders = (home.lake, home.ledger, home.warehouse, home.cache, home.root / ".dagster", home.root / "gate")
-    return [folder for folder in folders if folder.is_dir()]
+@contextmanager
+def on_disk(path: Path) -> Iterator[BinaryIO]:
+    """A file to write: its content is on the disk when the block ends; its name is the caller's to keep."""
+    with path.open("wb") as sink:
+        yield sink
+        sink.flush()
+        os.fsync(sink.fileno())
 
 
-def open_to_others(home: "Home") -> list[Path]:
-    """Those of them that others may read or enter."""
-    return [folder for folder in private_folders(home) if folder.stat().st_mode & 0o077]
+def open_to_others(folders: Iterable[Path]) -> list[Path]:
+    """Those that others may read or enter."""
+    return [folder for folder in folders if folder.stat().st_mode & 0o077]
 
 
-def tighten(home: "Home") -> None:
-    """Take from others what they may do with these folders and all that is in them.
+def tighten(folders: Iterable[Path]) -> None:
+    """Take from others what they may do with folders and all that is in them.
 
     A folder's own mode is changed last: while it is open, the next call does it all again. Where the file
     system has no modes, or another user owns a file, it stays as it is.
     """
-    for folder in open_to_others(home):
+    for folder in open_to_others(folders):
         for path in _inside(folder):
             _close(path)
         _close(folder)

@@ -67,6 +67,19 @@ class Home:
         """What only saves time and may be deleted at any moment."""
         return self.root / ".cache"
 
+    @property
+    def private_folders(self) -> list[Path]:
+        """The folders that are for the home's owner only, as far as they are there."""
+        folders = (
+            self.lake,
+            self.ledger,
+            self.warehouse,
+            self.cache,
+            self.root / ".dagster",
+            self.root / "gate",
+        )
+        return [folder for folder in folders if folder.is_dir()]
+
     def ensure(self) -> "Home":
         """Make the folders that are missing; existing content stays as it is."""
         for folder in (self.catalog, self.accounts, self.inbox, self.serving):

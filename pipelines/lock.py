@@ -40,7 +40,7 @@ def hold_home(home: Home, command: str, on_wait: Callable[[str], None] | None = 
     try:
         if is_outermost:
             _write_holder(home, command)
-            tighten(home)
+            tighten(home.private_folders)
         yield
     finally:
         if is_outermost:

@@ -35,6 +35,7 @@ class Session:
     published: "Published | None" = None
     warnings: list[str] = field(default_factory=list)
     failure: MeterhouseError | None = None
+    _is_adopted: bool = field(default=False, init=False)
 
     @cached_property
     def as_of(self) -> datetime:
@@ -43,20 +44,25 @@ class Session:
 
     @cached_property
     def configuration(self) -> "Configuration":
-        """The home's catalog and accounts, validated and kept in the lake, with since when they are in use.
+        """The home's catalog and accounts, validated.
 
         :raises ConfigurationError: they have faults.
         """
-        from pipelines.books.issued_plans import need_issued_plans
-        from pipelines.catalog import Versions, load_configuration, record_use, save_versions
-        from pipelines.costs import current_version
+        from pipelines.catalog import load_configuration
 
-        home, configuration = self.settings.home, load_configuration(self.settings.home)
-        need_issued_plans(home, configuration)
-        save_versions(home, configuration)
-        versions = Versions(configuration.catalog_version, configuration.accounts_version, current_version())
-        record_use(home, versions, self.as_of)
-        return configuration
+        return load_configuration(self.settings.home)
+
+    def adopt(self) -> "Configuration":
+        """Take catalog and accounts into use: a build reads the versions that the lake keeps of them.
+
+        :raises ConfigurationError: they have faults, or change what was issued; nothing is kept.
+        """
+        from pipelines.catalog.adoption import adopt
+
+        if not self._is_adopted:
+            self.configuration = adopt(self.settings.home, self.as_of)
+            self._is_adopted = True
+        return self.configuration
 
     def dbt_settings(self, rebuild: dict[str, Any]) -> "BuildSettings":
         """What this run tells dbt."""

@@ -40,6 +40,7 @@ from pipelines.ledger.books import (
 from pipelines.ledger.lake_heads import need_recorded_head, record_head
 from pipelines.session import Session
 from pipelines.settings import login_name
+from pipelines.serving.publish import publish_build
 from pipelines.warehouse import aside, builds
 from pipelines.warehouse.project import Manifest, models_in, readers_of
 from pipelines.warehouse.scope import BuildSettings
@@ -133,6 +134,7 @@ def close_books(
         what was issued could not be shown in the marts; the message says so.
     """
     home = session.settings.home
+    session.adopt()
     settings = session.dbt_settings({})
     lake = ensure_lake(home)
     commit_documents(lake)
@@ -423,8 +425,6 @@ def _need_over(warehouse: Path, through: date) -> None:
 
 def _show(session: Session, settings: BuildSettings, manifest: Manifest, closing: Closing) -> None:
     """Bring the marts up to the ledger and publish them; what was issued stays issued whatever happens."""
-    from pipelines.orchestration.assets.serving import publish_session
-
     home = session.settings.home
     # A build of its own: what the one before it read is not new to it.
     session.build_id = uuid.uuid4().hex
@@ -441,7 +441,9 @@ def _show(session: Session, settings: BuildSettings, manifest: Manifest, closing
             kept = aside.keep_failed_build(home)
             raise MeterhouseError("\n  ".join(map(str, result.failures)), where=str(kept))
         aside.promote_build(home)
-        publish_session(session, manifest)
+        with session.steps.step("Publishing"):
+            shown = replace(settings, build_id=session.build_id)
+            session.published = publish_build(home, shown, manifest, session.settings.now())
         interruption.has_done(f"{_is_issued(closing)}, and it is published")
     except MeterhouseError as error:
         raise MeterhouseError(

@@ -14,6 +14,7 @@ from pipelines.catalog.uses import recorded_uses, versions_at
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
 from pipelines.lake.commits import read_lake
+from pipelines.lake.places import versions_folder
 from pipelines.ledger.books import all_closings, known_batches
 from pipelines.warehouse.measure import open_tables
 
@@ -43,6 +44,7 @@ class Knowledge:
     @classmethod
     def current(cls, session: "Session") -> Self:
         """What the session's home knows now. Its documents are validated, and kept if they are new."""
+        session.adopt()
         settings = session.dbt_settings({})
         return cls(
             as_of=settings.as_of,
@@ -137,12 +139,12 @@ def _nothing_known(home: Home, instant: datetime) -> ConfigurationError:
     if begins is None:
         return ConfigurationError(
             "it is not recorded which catalog and accounts were in use",
-            where=str(home.lake / "versions"),
+            where=str(versions_folder(home)),
             remedy="the next `meterhouse run` begins that history",
         )
     return ConfigurationError(
         f"which catalog and accounts were in use at {instant.astimezone(UTC).isoformat()} is not recorded:"
         f" the history begins at {begins.isoformat()}",
-        where=str(home.lake / "versions"),
+        where=str(versions_folder(home)),
         remedy="choose an instant from then on",
     )

@@ -16,6 +16,7 @@ from pipelines.books.knowledge import Knowledge
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
 from pipelines.lake.batches import ensure_lake
+from pipelines.lake.places import accounts_folder, catalog_folder, prices_folder
 from pipelines.warehouse.builds import run_models
 from pipelines.warehouse.project import code_version
 from pipelines.warehouse.scope import BuildSettings, Scope
@@ -98,11 +99,11 @@ def _settings(knowledge: Knowledge, scope: Scope) -> BuildSettings:
 
 def _need_lake(home: Home, knowledge: Knowledge) -> None:
     folders = [
-        home.lake / "catalog" / knowledge.catalog_version,
-        home.lake / "accounts" / knowledge.accounts_version,
+        catalog_folder(home, knowledge.catalog_version),
+        accounts_folder(home, knowledge.accounts_version),
     ]
     if knowledge.prices_version:
-        folders.append(home.lake / "prices" / knowledge.prices_version)
+        folders.append(prices_folder(home, knowledge.prices_version))
     missing = [f"lacks {folder.relative_to(home.lake)}" for folder in folders if not folder.is_dir()]
     if knowledge.batches is not None:
         present = ensure_lake(home).batches

@@ -10,8 +10,8 @@ from models.accounts import Accounts, Budget, Customer, Override, Subscription
 from models.catalog import AlertSettings, Catalog, Charge, FxRate, Issuer, Meter, PlanVersion, Price
 from models.events import SourcesDocument
 from pipelines.catalog.documents import Document, M, Read, Reader, Spot, YamlDocument
+from pipelines.catalog.tables import accounts_tables, catalog_tables, version_of
 from pipelines.catalog.validate import PlanRead, accounts_faults, alert_faults, catalog_faults
-from pipelines.catalog.versions import accounts_tables, catalog_tables, version_of
 from pipelines.errors import ConfigurationError
 from pipelines.home import Home
 

@@ -4,7 +4,6 @@ The versions themselves are kept in the lake by ``versions.py`` and ``pipelines.
 them does not belong here.
 """
 
-import os
 from dataclasses import astuple, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +11,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.files import on_disk
 from pipelines.home import Home
+from pipelines.lake.places import versions_folder
 
 _SCHEMA = pa.schema(
     [
@@ -52,14 +53,12 @@ def record_use(home: Home, versions: Versions, used_from: datetime) -> bool:
     if last is not None and last.versions == versions:
         return False
     number = last.use_number + 1 if last else 1
-    path = _folder(home) / f"{number:08}.parquet"
+    path = versions_folder(home) / f"{number:08}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}")
     row = dict(zip(_SCHEMA.names, (number, used_from, *astuple(versions)), strict=True))
-    with aside.open("wb") as sink:
+    with on_disk(aside) as sink:
         pq.write_table(pa.Table.from_pylist([row], schema=_SCHEMA), sink)
-        sink.flush()
-        os.fsync(sink.fileno())
     aside.replace(path)
     return True
 
@@ -81,12 +80,8 @@ def versions_at(home: Home, instant: datetime) -> Versions | None:
     return None
 
 
-def _folder(home: Home) -> Path:
-    return home.lake / "versions"
-
-
 def _files(home: Home) -> list[Path]:
-    return sorted(_folder(home).glob("[0-9]*.parquet"))
+    return sorted(versions_folder(home).glob("[0-9]*.parquet"))
 
 
 def _read(file: Path) -> Use:

@@ -75,8 +75,9 @@ def close(  # noqa: PLR0917
     """Issue invoices and corrections of every cycle that ended in or before a month; again is safe."""
     from rich.console import Console
 
+    from pipelines.books.arguments import closer, hash_to_expect, least_correction
     from pipelines.books.closing import close_books, need_expected
-    from pipelines.cli.show.closing import closer, hash_to_expect, least_correction, print_outcome
+    from pipelines.cli.show.closing import print_outcome
     from pipelines.cli.show.listing import need_listing, print_listing, save_listing, write_listing
     from pipelines.lock import hold_home
     from pipelines.orchestration.recording import record_closing

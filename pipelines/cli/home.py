@@ -52,8 +52,8 @@ def check(
     as_of: AsOfOption = None,
 ) -> None:
     """Validate the home without changing it: documents, waiting files, and every file of the lake."""
-    from pipelines.books.issued_plans import need_issued_plans
     from pipelines.catalog import load_configuration
+    from pipelines.catalog.issued_plans import need_issued_plans
     from pipelines.ingest import by_reason, pending
     from pipelines.lake.checks import stale_sources, unbalanced_batches
     from pipelines.lake.links import links_out_of_lake
@@ -93,7 +93,7 @@ def check(
         typer.echo(f"Left alone in the inbox: {len(found.left):,}.")
         for line in by_reason(((left.name, left.reason) for left in found.left), _MOST_LISTED):
             typer.echo(f"  {line}")
-    for folder in open_to_others(settings.home):
+    for folder in open_to_others(settings.home.private_folders):
         typer.echo(f"Warning: others may read {folder.name}/; the next command that writes ends that.")
     for stale in stale_sources(settings.home, configuration.sources, settings.now()):
         typer.echo(f"Warning: {stale}")

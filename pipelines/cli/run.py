@@ -44,7 +44,7 @@ def run(
     with Terminal() as steps, hold_home(settings.home, command_line(), on_wait=say_waiting(steps)):
         session = Session(settings, steps, starts_over=full)
         with steps.step("Checking catalog and accounts"):
-            session.configuration  # noqa: B018  # faults end the command here, before anything starts
+            session.adopt()
         settings.home.ensure()
         run_main_job(session)
     print_summary(session, Console(highlight=False))
@@ -72,6 +72,7 @@ def reread(
     need_home(settings)
     with Terminal() as steps, hold_home(settings.home, command_line(), on_wait=say_waiting(steps)):
         session = Session(settings, steps)
+        session.adopt()
         with steps.step("Reading files again") as step:
             done = reread_files(
                 settings.home,

@@ -15,11 +15,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.costs.price_list import NAMES, current_version, list_folder, write_parquet
+from pipelines.costs.price_list import NAMES, current_version, write_parquet
 from pipelines.errors import MeterhouseError
 from pipelines.files import sync
 from pipelines.home import Home
 from pipelines.lake.commits import Lake, read_lake
+from pipelines.lake.places import prices_folder
 
 Name = tuple[str | None, str | None, str, bool]
 """provider, model and event_type of events, and whether one of them may be a batch request."""
@@ -51,7 +52,7 @@ def resolve_new_names(home: Home, substitutes: Mapping[str, Sequence[str]] = NO_
     :raises MeterhouseError: the price list is not in the lake.
     """
     version = current_version()
-    folder = list_folder(home, version) / "names"
+    folder = prices_folder(home, version) / "names"
     if not folder.exists():
         raise MeterhouseError(
             f"the price list {version} is not in the lake",

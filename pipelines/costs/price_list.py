@@ -20,8 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.money import PRECISION, PRICE_SCALE
-from pipelines.files import sync
+from pipelines.files import on_disk, sync
 from pipelines.home import Home
+from pipelines.lake.places import prices_folder
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
@@ -115,11 +116,6 @@ def current_version() -> str:
     return f"{LIBRARY}-{installed_version(LIBRARY)}-{EXPORT}"
 
 
-def list_folder(home: Home, version: str) -> Path:
-    """Where a version of the list and the names resolved with it are."""
-    return home.lake / "prices" / version
-
-
 def refresh_prices(home: Home, as_of: datetime) -> PriceListVersion:
     """Put the installed library's price list into the lake unless it is there; what is there stays as it is.
 
@@ -128,7 +124,7 @@ def refresh_prices(home: Home, as_of: datetime) -> PriceListVersion:
     :param as_of: kept beside the list as the time of its export; no price depends on it.
     """
     version, library_version = current_version(), installed_version(LIBRARY)
-    folder = list_folder(home, version)
+    folder = prices_folder(home, version)
     is_new = not folder.exists()
     if is_new:
         for leftover in folder.parent.glob(".*.tmp"):
@@ -157,10 +153,8 @@ def export_rows() -> Iterator[dict[str, Any]]:
 
 def write_parquet(path: Path, table: pa.Table) -> None:
     """Write a file and wait until it is on the disk."""
-    with path.open("wb") as sink:
+    with on_disk(path) as sink:
         pq.write_table(table, sink, compression="zstd")
-        sink.flush()
-        os.fsync(sink.fileno())
 
 
 def _model_rows(model: "ModelInfo", is_batch: bool) -> Iterator[dict[str, Any]]:

@@ -39,3 +39,28 @@ def schema_file(home: Home, name: str) -> Path:
 def manifests_folder(home: Home) -> Path:
     """Where homes begun before there were commits have one manifest file per batch."""
     return home.lake / "batches"
+
+
+def export_folder(home: Home) -> Path:
+    """Where the exported tables are: ``<table>.parquet``, always all of them, also when empty."""
+    return home.lake / "ledger"
+
+
+def catalog_folder(home: Home, version: str) -> Path:
+    """A version of the catalog: one file a table."""
+    return home.lake / "catalog" / version
+
+
+def accounts_folder(home: Home, version: str) -> Path:
+    """A version of the accounts: one file a table."""
+    return home.lake / "accounts" / version
+
+
+def prices_folder(home: Home, version: str) -> Path:
+    """A version of the price list."""
+    return home.lake / "prices" / version
+
+
+def versions_folder(home: Home) -> Path:
+    """Which versions were in use since when: one file a change."""
+    return home.lake / "versions"

@@ -4,7 +4,6 @@ What can be computed from lake, catalog and accounts does not belong here; nor d
 """
 
 from pipelines.ledger.connect import URL_VARIABLE, LedgerError
-from pipelines.ledger.export import export_folder
 from pipelines.ledger.records import (
     Alert,
     Decision,
@@ -27,6 +26,5 @@ __all__ = [
     "Message",
     "Notification",
     "RaisedAlert",
-    "export_folder",
     "open_ledger",
 ]

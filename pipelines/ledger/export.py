@@ -4,7 +4,6 @@ Small tables are written whole. What a closing issued never changes: one file pe
 The outbox stays inside: what was delivered when is nobody's fact but the sender's.
 """
 
-import os
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +14,9 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 from filelock import FileLock
 
+from pipelines.files import on_disk
 from pipelines.home import Home
+from pipelines.lake.places import export_folder
 from pipelines.ledger.books_schema import (
     BOOKS,
     closings,
@@ -46,11 +47,6 @@ _PAYMENTS = {
 }
 _NOT_EXPORTED = {stripe_outbox.c.content, stripe_outbox.c.request}
 _STATE = b"meterhouse.state"
-
-
-def export_folder(home: Home) -> Path:
-    """Where the exported tables are: ``<table>.parquet``, always all of them, also when empty."""
-    return home.lake / "ledger"
 
 
 def exported_files(home: Home) -> list[Path]:
@@ -208,7 +204,6 @@ def _arrow_type(column: sa.Column[Any]) -> pa.DataType:
 
 def _write(table: pa.Table, path: Path) -> None:
     aside = path.with_name(f".{path.name}")
-    pq.write_table(table, aside, compression="zstd")
-    with aside.open("rb") as file:
-        os.fsync(file.fileno())
+    with on_disk(aside) as sink:
+        pq.write_table(table, sink, compression="zstd")
     aside.replace(path)

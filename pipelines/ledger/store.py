@@ -55,7 +55,7 @@ def open_ledger(home: Home, url: str | None = None, environment: Mapping[str, st
     :raises LedgerError: it cannot be reached, or a newer version wrote it.
     """
     address = find_address(home, url, environment)
-    tighten(home)
+    tighten(home.private_folders)
     engine = make_engine(address)
     try:
         was_migrated = migrate(engine, address, home)

@@ -13,7 +13,8 @@ from datetime import datetime
 import duckdb
 
 from pipelines.home import Home
-from pipelines.ledger import Alert, export_folder, open_ledger
+from pipelines.lake.places import export_folder
+from pipelines.ledger import Alert, open_ledger
 from pipelines.notify import DeliveryReport, RetryPolicy, deliver_pending, destinations_in_use, raise_alerts
 from pipelines.notify.delivery import DEFAULT_POLICY
 from pipelines.times import utc_now

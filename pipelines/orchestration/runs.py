@@ -63,7 +63,7 @@ def run_main_job(session: Session) -> None:
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "yes")
     interruption.expect(_AS_BEFORE)
     with session.steps.step("Starting Dagster and dbt"):
-        from pipelines.definitions import build_definitions
+        from pipelines.orchestration.assembly import build_definitions
         from pipelines.orchestration.jobs import reason
 
         definitions = build_definitions(session=session)

@@ -16,6 +16,8 @@ from pipelines import interruption
 from pipelines.errors import MeterhouseError
 from pipelines.files import make_shared_folder, share, sync
 from pipelines.home import Home
+from pipelines.warehouse.project import PUBLISHED_LAYERS, Manifest, models_in
+from pipelines.warehouse.scope import BuildSettings
 
 STORAGE_VERSION = "v1.0.0"
 """What DuckDB clients from 1.0 on can open; BI tools ship old ones."""
@@ -84,6 +86,24 @@ def publish(home: Home, tables: Sequence[PublishedTable], publication: Publicati
         # Without it a power cut may bring the file before back; the next run publishes again.
         sync(home.serving)
     return Published(home.published_file, row_counts)
+
+
+def publish_build(
+    home: Home, settings: BuildSettings, manifest: Manifest, published_at: datetime
+) -> Published:
+    """Publish every mart and action of the home's warehouse, with what it was made from.
+
+    :raises MeterhouseError: as ``publish``.
+    """
+    publication = Publication(
+        published_at=published_at,
+        as_of=settings.as_of,
+        catalog_version=settings.catalog_version,
+        accounts_version=settings.accounts_version,
+        code_version=settings.code_version,
+        build_id=settings.build_id,
+    )
+    return publish(home, published_tables(manifest), publication)
 
 
 def _remove_leftovers(serving: Path) -> None:
@@ -162,3 +182,15 @@ def _name(identifier: str) -> str:
 
 def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
+
+
+def published_tables(manifest: Manifest) -> list[PublishedTable]:
+    """Every model of the marts and actions, with its documentation."""
+    return [
+        PublishedTable(
+            model["name"],
+            model["description"].strip(),
+            {column: described["description"] for column, described in model["columns"].items()},
+        )
+        for model in models_in(manifest, PUBLISHED_LAYERS)
+    ]

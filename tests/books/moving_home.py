@@ -18,7 +18,7 @@ from pipelines.cli import main
 from pipelines.costs import refresh_prices, resolve_new_names
 from pipelines.home import Home
 from pipelines.ingest import ingest_inbox
-from pipelines.orchestration.assets.serving import publish_session
+from pipelines.serving.publish import publish_build
 from pipelines.session import Session
 from pipelines.settings import Settings
 from pipelines.warehouse import aside, builds
@@ -155,7 +155,7 @@ class MovingHome:
     def read(self, as_of: datetime) -> Session:
         """Take in what waits, as a run does before it builds."""
         session = Session(Settings(self.home, as_of))
-        assert session.configuration
+        session.adopt()
         ingest_inbox(self.home, None, as_of)
         refresh_prices(self.home, as_of)
         resolve_new_names(self.home)
@@ -169,7 +169,7 @@ class MovingHome:
         result = builds.build(self.home, settings, manifest)
         assert result.failures == []
         aside.promote_build(self.home)
-        publish_session(session, manifest)
+        publish_build(self.home, settings, manifest, session.settings.now())
 
     def close(self, through: date, as_of: datetime) -> ClosingOutcome:
         self.session = self.read(as_of)

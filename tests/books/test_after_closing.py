@@ -8,8 +8,8 @@ from moving_home import CUSTOMERS, PLANS, SUBSCRIPTIONS, at_six, changed, withou
 from moving_home import MovingHome as Moving
 
 from pipelines.books.closing import _changed_by_closing
-from pipelines.books.issued_plans import need_issued_plans
 from pipelines.catalog import load_configuration
+from pipelines.catalog.issued_plans import need_issued_plans
 from pipelines.errors import ConfigurationError
 from pipelines.ledger import open_ledger
 from pipelines.notify.alerts import raise_new_alerts

@@ -28,7 +28,7 @@ from pipelines.warehouse.aside import building_file
 with warnings.catch_warnings():
     # A package that dagster-dbt imports announces its own end.
     warnings.simplefilter("ignore")
-    from pipelines.definitions import build_definitions
+    from pipelines.orchestration.assembly import build_definitions
     from pipelines.orchestration.assets.books import ISSUED
     from pipelines.orchestration.assets.serving import PUBLISHED
     from pipelines.orchestration.jobs import reason

@@ -146,7 +146,7 @@ class Year:
 
     def read(self, as_of):
         session = Session(Settings(self.home, as_of))
-        assert session.configuration
+        session.adopt()
         ingest_inbox(self.home, None, as_of)
         refresh_prices(self.home, as_of)
         resolve_new_names(self.home)

@@ -49,7 +49,7 @@ def test_all_lines_of_a_product_are_their_events(product, parsed, tmp_path):
     copy_product(home.ensure(), product)
     simulate_usage(home, events=3000, days=45, seed=11, until=date(2026, 4, 1), as_of=AS_OF)
     session = Session(Settings(home, AS_OF))
-    ingest_inbox(home, session.configuration.sources, AS_OF)
+    ingest_inbox(home, session.adopt().sources, AS_OF)
     refresh_prices(home, AS_OF)
     resolve_new_names(home)
     file = recompute(

@@ -19,7 +19,7 @@ from rating_lake import RatingHome
 
 from pipelines.catalog import load_configuration
 from pipelines.catalog.products import PRODUCTS, list_products
-from pipelines.catalog.versions import accounts_tables, catalog_tables
+from pipelines.catalog.tables import accounts_tables, catalog_tables
 from pipelines.home import Home
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -11,7 +11,7 @@ from rating_lake import RatingHome
 
 from pipelines.catalog import load_configuration
 from pipelines.catalog.products import PRODUCTS
-from pipelines.catalog.versions import catalog_tables
+from pipelines.catalog.tables import catalog_tables
 from pipelines.home import Home
 
 FIXED = {"usage_date", "customer_id", "total_cost_usd"}

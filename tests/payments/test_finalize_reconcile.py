@@ -23,7 +23,8 @@ from payment_ledgers import (
 )
 
 from pipelines.home import Home
-from pipelines.ledger import URL_VARIABLE, export_folder, open_ledger
+from pipelines.lake.places import export_folder
+from pipelines.ledger import URL_VARIABLE, open_ledger
 from pipelines.ledger.payments_schema import stripe_invoices, stripe_outbox
 from pipelines.maintenance.backup import back_up, restore
 from pipelines.payments.finalize import finalize

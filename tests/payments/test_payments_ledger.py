@@ -21,7 +21,8 @@ from payment_ledgers import (
 )
 
 from pipelines.home import Home
-from pipelines.ledger import LedgerError, export_folder, open_ledger
+from pipelines.lake.places import export_folder
+from pipelines.ledger import LedgerError, open_ledger
 from pipelines.ledger.payments_schema import (
     stripe_differences,
     stripe_event_results,

@@ -17,7 +17,8 @@ from pipelines.catalog import copy_product
 from pipelines.cli.show.alerts import mark_alerts_read, show_alerts
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
-from pipelines.ledger import export_folder, open_ledger
+from pipelines.lake.places import export_folder
+from pipelines.ledger import open_ledger
 from pipelines.notify import RetryPolicy
 from pipelines.notify.alerts import found_alerts, raise_new_alerts
 from pipelines.orchestration.assets.alerts import RAISED, notifications_are_delivered, raised_alerts

@@ -15,7 +15,8 @@ from alembic.config import Config
 from issued import find_invoice
 
 from pipelines.home import Home
-from pipelines.ledger import LedgerError, export_folder, open_ledger
+from pipelines.lake.places import export_folder
+from pipelines.ledger import LedgerError, open_ledger
 from pipelines.ledger.books import (
     Documents,
     Terms,

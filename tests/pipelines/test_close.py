@@ -14,8 +14,9 @@ from conftest import Cli
 from rich.console import Console
 
 from pipelines.books import closing as closing_module
+from pipelines.books.arguments import closer
 from pipelines.books.closing import ClosingOutcome, ClosingPlan, close_books
-from pipelines.cli.show.closing import closer, print_outcome
+from pipelines.cli.show.closing import print_outcome
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
 from pipelines.ledger import open_ledger

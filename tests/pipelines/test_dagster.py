@@ -23,7 +23,7 @@ from pipelines.warehouse.project import models_in
 with warnings.catch_warnings():
     # A package that dagster-dbt imports announces its own end.
     warnings.simplefilter("ignore")
-    from pipelines.definitions import build_definitions
+    from pipelines.orchestration.assembly import build_definitions
     from pipelines.orchestration.jobs import STARTED_BY, reason, waiting_files
 
 # Dagster and dbt warn about their own previews and about each other.

@@ -79,13 +79,13 @@ def test_what_an_owner_may_do_stays(tmp_path):
     file.write_text("")
     file.chmod(0o555)
     home.lake.chmod(0o755)
-    tighten(home)
+    tighten(home.private_folders)
     assert (mode(file), mode(file.parent), mode(home.lake)) == (0o500, 0o700, 0o700)
     # Closed folders are not walked again.
     file.chmod(0o644)
-    tighten(home)
+    tighten(home.private_folders)
     assert mode(file) == 0o644
-    assert open_to_others(home) == []
+    assert open_to_others(home.private_folders) == []
 
 
 def test_processes_that_are_started_know_the_umask_that_was_given():

@@ -19,7 +19,8 @@ from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.figures import plain_text
 from pipelines.home import Home
 from pipelines.lake.commits import Head, Lake
-from pipelines.ledger import Alert, Ledger, LedgerError, Message, export_folder, open_ledger
+from pipelines.lake.places import export_folder
+from pipelines.ledger import Alert, Ledger, LedgerError, Message, open_ledger
 from pipelines.ledger.connect import find_address, make_engine
 from pipelines.ledger.lake_heads import record_head
 from pipelines.ledger.schema import APPEND_ONLY, HEAD_REVISION, metadata

@@ -20,9 +20,10 @@ from ingest_homes import event, ingest, lines, put
 
 from pipelines.costs import current_version, refresh_prices, resolve_new_names
 from pipelines.costs.names import listed_model
-from pipelines.costs.price_list import export_rows, list_folder
+from pipelines.costs.price_list import export_rows
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
+from pipelines.lake.places import prices_folder
 
 AS_OF = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -38,7 +39,7 @@ def exported() -> list[dict[str, Any]]:
 
 
 def names(home: Home) -> list[dict[str, Any]]:
-    files = sorted((list_folder(home, current_version()) / "names").glob("*.parquet"))
+    files = sorted((prices_folder(home, current_version()) / "names").glob("*.parquet"))
     return [row for file in files for row in pq.read_table(file).to_pylist()]
 
 
@@ -54,7 +55,7 @@ def test_the_list_is_written_once_and_stays_as_it_is(home: Home) -> None:
     assert (first.is_new, again.is_new) == (True, False)
     assert (first.version, first.rows) == (again.version, again.rows)
     assert {file: file.stat().st_mtime_ns for file in home.lake.rglob("*.parquet")} == before
-    (origin,) = pq.read_table(list_folder(home, first.version) / "list.parquet").to_pylist()
+    (origin,) = pq.read_table(prices_folder(home, first.version) / "list.parquet").to_pylist()
     assert origin == {
         "library": "genai-prices",
         "library_version": first.library_version,

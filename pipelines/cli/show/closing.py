@@ -1,19 +1,14 @@
 """What ``meterhouse close`` does and says. Options and their help do not belong here (``pipelines.cli``)."""
 
-import re
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Final
 
-from pydantic import TypeAdapter, ValidationError
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from models.money import Amount
 from pipelines.books.closing import ClosingOutcome, ClosingPlan
-from pipelines.errors import ConfigurationError
 from pipelines.figures import plain_text
 from pipelines.ledger.books import Row
 
@@ -27,47 +22,6 @@ _KINDS: Final = {
     "unbilled usage": ("Usage that nobody pays for", "unbilled_usage"),
 }
 """What a kind of warning is called, and the mart that has all of it."""
-
-
-def closer(name: str | None) -> str | None:
-    """The name that a closing is kept under, as it was given.
-
-    :raises ConfigurationError: it is empty or has characters that cannot be printed.
-    """
-    if name is not None and not (name.strip() and name.isprintable()):
-        raise ConfigurationError(
-            f"{name!r} is not a name", where="--by", remedy="write who closes, e.g. --by 'Ada Lovelace'"
-        )
-    return name
-
-
-def least_correction(text: str | None) -> Decimal:
-    """What the corrections of an invoice must come to; not given: 0.
-
-    :raises ConfigurationError: it is no plain_text decimal of 0 or more.
-    """
-    if text is None:
-        return Decimal(0)
-    try:
-        return TypeAdapter(Amount).validate_python(text)
-    except ValidationError as error:
-        [found] = error.errors()
-        context = found["ctx"]
-        raise ConfigurationError(
-            context["problem"], where="--corrections-from", remedy=context["remedy"]
-        ) from None
-
-
-def hash_to_expect(text: str | None) -> str | None:
-    """A hash as a dry run tells it.
-
-    :raises ConfigurationError: it is none.
-    """
-    if text is not None and not re.fullmatch(r"[0-9a-f]{64}", text):
-        raise ConfigurationError(
-            f"{text!r} is not a hash", where="--expect", remedy="write the 64 digits that a dry run tells"
-        )
-    return text
 
 
 def print_outcome(

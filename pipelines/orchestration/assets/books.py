@@ -54,7 +54,7 @@ class CloseConfig(dg.Config):
 def close_books(context: dg.OpExecutionContext, config: CloseConfig) -> None:
     """What cannot be closed fails the run and says why; nothing is issued then."""
     from pipelines.books import closing
-    from pipelines.cli.show.closing import closer, hash_to_expect, least_correction
+    from pipelines.books.arguments import closer, hash_to_expect, least_correction
 
     session: Session = context.resources.session
     with failing(session):

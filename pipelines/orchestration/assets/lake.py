@@ -49,7 +49,7 @@ def configuration(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeR
     """Validate the documents and keep this version of them."""
     session: Session = context.resources.session
     with failing(session):
-        loaded = session.configuration
+        loaded = session.adopt()
     yield dg.MaterializeResult(asset_key=CATALOG, metadata={"version": loaded.catalog_version})
     yield dg.MaterializeResult(asset_key=ACCOUNTS, metadata={"version": loaded.accounts_version})
 

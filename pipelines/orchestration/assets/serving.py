@@ -6,10 +6,10 @@ from typing import Any
 import dagster as dg
 
 from pipelines.orchestration.assets.lake import failing
-from pipelines.serving.publish import Publication, PublishedTable, publish
+from pipelines.serving.publish import publish_build
 from pipelines.session import Session
 from pipelines.warehouse.measure import measure, open_tables
-from pipelines.warehouse.project import PUBLISHED_LAYERS, Manifest, code_version, models_in
+from pipelines.warehouse.project import PUBLISHED_LAYERS, Manifest, models_in
 
 PUBLISHED = dg.AssetKey(["serving", "meterhouse"])
 
@@ -28,49 +28,32 @@ def published_asset(manifest: Manifest) -> dg.AssetsDefinition:
     def published(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         session: Session = context.resources.session
         with failing(session):
-            metadata = publish_session(session, manifest)
+            metadata = publish_marts(session, manifest)
         return dg.MaterializeResult(metadata=metadata)
 
     return published
 
 
-def publish_session(session: Session, manifest: Manifest) -> dict[str, Any]:
+def publish_marts(session: Session, manifest: Manifest) -> dict[str, Any]:
     """Publish what the session built; metadata: rows by table, money totals, and how fresh it is."""
-    configuration = session.configuration
-    publication = Publication(
-        published_at=session.settings.now(),
-        as_of=session.as_of,
-        catalog_version=configuration.catalog_version,
-        accounts_version=configuration.accounts_version,
-        code_version=code_version(),
-        build_id=session.build_id,
-    )
+    published_at = session.settings.now()
     with session.steps.step("Publishing"):
-        session.published = publish(session.settings.home, published_tables(manifest), publication)
-    metadata: dict[str, Any] = {f"rows {name}": rows for name, rows in session.published.row_counts.items()}
-    with open_tables(session.published.file) as tables:
-        if "invoices" in session.published.row_counts:
+        published = publish_build(
+            session.settings.home, session.dbt_settings({}), manifest, published_at
+        )
+    session.published = published
+    metadata: dict[str, Any] = {f"rows {name}": rows for name, rows in published.row_counts.items()}
+    with open_tables(published.file) as tables:
+        if "invoices" in published.row_counts:
             metadata |= {
                 f"invoices {name}": total for name, total in measure(tables, "invoices").totals.items()
             }
     return {
         **metadata,
-        "path": dg.MetadataValue.path(session.published.file),
-        "published_at": dg.MetadataValue.timestamp(publication.published_at),
-        "as_of": dg.MetadataValue.timestamp(publication.as_of),
+        "path": dg.MetadataValue.path(published.file),
+        "published_at": dg.MetadataValue.timestamp(published_at),
+        "as_of": dg.MetadataValue.timestamp(session.as_of),
     }
-
-
-def published_tables(manifest: Manifest) -> list[PublishedTable]:
-    """Every model of the marts and actions, with its documentation."""
-    return [
-        PublishedTable(
-            model["name"],
-            model["description"].strip(),
-            {column: described["description"] for column, described in model["columns"].items()},
-        )
-        for model in models_in(manifest, PUBLISHED_LAYERS)
-    ]
 
 
 def exposures(manifest: Mapping[str, Any]) -> list[dg.AssetSpec]:

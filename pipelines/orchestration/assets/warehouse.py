@@ -20,7 +20,7 @@ from pipelines.lake.commits import read_lake
 from pipelines.lake.documents import commit_documents
 from pipelines.orchestration.assets.books import unrecorded_closings
 from pipelines.orchestration.assets.lake import failing
-from pipelines.orchestration.assets.serving import PUBLISHED, publish_session
+from pipelines.orchestration.assets.serving import PUBLISHED, publish_marts
 from pipelines.orchestration.partitions import selected_partitions
 from pipelines.session import Session
 from pipelines.warehouse import aside, builds
@@ -98,7 +98,7 @@ def warehouse_asset(manifest: Manifest, partitions: Partitions) -> dg.AssetsDefi
                 _fail(session, result)
         if PUBLISHED not in context.job_def.asset_layer.selected_asset_keys:
             with failing(session):
-                metadata = publish_session(session, manifest)
+                metadata = publish_marts(session, manifest)
             context.log_event(dg.AssetMaterialization(PUBLISHED, metadata=metadata))
 
     return warehouse
@@ -106,6 +106,7 @@ def warehouse_asset(manifest: Manifest, partitions: Partitions) -> dg.AssetsDefi
 
 def _build(context: dg.AssetExecutionContext, session: Session, manifest: Manifest) -> BuildResult:
     home = session.settings.home
+    session.adopt()
     settings = session.dbt_settings(_rebuild(context, manifest))
     _export_ledger(context, session)
     commit_documents(ensure_lake(home))

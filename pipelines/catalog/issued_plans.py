@@ -11,12 +11,12 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
-from pipelines.catalog import Configuration
-from pipelines.catalog.versions import Table, catalog_tables
+from pipelines.catalog.configuration import Configuration
+from pipelines.catalog.tables import Table, catalog_tables
 from pipelines.errors import ConfigurationError, Fault
 from pipelines.figures import plain_text
 from pipelines.home import Home
-from pipelines.ledger import export_folder
+from pipelines.lake.places import catalog_folder, export_folder
 
 _FILE = "catalog/plans.yml"
 _TABLES = ("plans", "charges", "charge_tiers")
@@ -94,7 +94,7 @@ def _kept_tables(home: Home, catalog_version: str) -> list[Table]:
     """The tables that say what plan versions are, as the lake has them of a catalog version."""
     tables = []
     for name in _TABLES:
-        found = pq.read_table(home.lake / "catalog" / catalog_version / f"{name}.parquet")
+        found = pq.read_table(catalog_folder(home, catalog_version) / f"{name}.parquet")
         columns = tuple((column, "") for column in found.column_names)
         tables.append(Table(name, columns, tuple(tuple(row.values()) for row in found.to_pylist())))
     return tables
