@@ -5,6 +5,7 @@ What an event means does not belong here.
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -18,11 +19,20 @@ from uvicorn import Config, Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pipelines import interruption
-from pipelines.errors import MeterhouseError
-from pipelines.ledger import Ledger
-from pipelines.notify import Destination, deliver_pending
+from pipelines.catalog import load_alert_settings
+from pipelines.errors import ConfigurationError, MeterhouseError
+from pipelines.ledger import Ledger, open_ledger
+from pipelines.notify import Destination, deliver_pending, destinations_in_use
 from pipelines.notify.reports import report
-from pipelines.payments.webhooks import Outcome, SignatureError, receive
+from pipelines.payments.webhooks import (
+    Outcome,
+    SignatureError,
+    failed_events,
+    handle_waiting,
+    receive,
+    webhook_secret,
+)
+from pipelines.settings import Settings
 from pipelines.times import Clock, utc_now
 
 _log = logging.getLogger("meterhouse.payments")
@@ -35,6 +45,7 @@ REQUEST_SECONDS: Final = 10
 MOST_WAITING: Final = 200
 """Connections whose request has not arrived; one more, and the one that has waited longest gives way."""
 PATH = "/webhooks/stripe"
+_MOST_TOLD = 20
 REMEDY: Final = (
     "`meterhouse reconcile` asks Stripe for the state of the invoices and lists such events; they are tried"
     " again whenever Stripe sends them and with every start of `meterhouse webhooks`"
@@ -190,3 +201,26 @@ def _tell(ledger: Ledger, told: list[Destination], outcomes: Sequence[Outcome]) 
     tell_of_failed(ledger, outcomes)
     if told and any(outcome.alerts for outcome in outcomes):
         deliver_pending(ledger, told)
+
+
+def listen(settings: Settings, host: str, port: int, say: Callable[[str], None]) -> None:
+    """Take Stripe's events until the process is told to end; those left over from before first.
+
+    :raises ConfigurationError: there is no signing secret, or the port is not free.
+    """
+    secret = webhook_secret()
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot listen on {host}:{port}: {error.strerror}", where="--port", remedy="choose another"
+            ) from None
+    destinations = destinations_in_use(load_alert_settings(settings.home).destinations)
+    with open_ledger(settings.home) as ledger:
+        tell_of_failed(ledger, handle_waiting(ledger, destinations, utc_now()))
+        for failed in failed_events(ledger)[:_MOST_TOLD]:
+            say(f"Not handled: {failed}")
+        app = webhook_app(ledger, secret, destinations)
+        serve(app, host, port, lambda: say(f"Listening at http://{host}:{port}{PATH}; Ctrl+C ends it."))

@@ -38,9 +38,9 @@ from pipelines.ledger.books import (
     numbers_of,
 )
 from pipelines.ledger.lake_heads import need_recorded_head, record_head
+from pipelines.serving.publish import publish_build
 from pipelines.session import Session
 from pipelines.settings import login_name
-from pipelines.serving.publish import publish_build
 from pipelines.warehouse import aside, builds
 from pipelines.warehouse.project import Manifest, models_in, readers_of
 from pipelines.warehouse.scope import BuildSettings

@@ -39,6 +39,7 @@ def send(
 
     Without STRIPE_API_KEY it shows what would be sent, and sends nothing.
     """
+    from pipelines.cli.show import payments as show
     from pipelines.orchestration.recording import record_sending
     from pipelines.payments import service
     from pipelines.progress import Terminal
@@ -52,9 +53,9 @@ def send(
     with Terminal() as steps:
         report = service.send_outbox(settings, steps, (subjects or []) if again else None)
     if report is None:
-        service.show_waiting(settings, sys.stdout)
+        show.show_waiting(settings, sys.stdout)
         return
-    service.show_sent(report, sys.stdout)
+    show.show_sent(report, sys.stdout)
     warn(record_sending(settings.home, report))
     service.fail_if_open(report)
 
@@ -76,6 +77,7 @@ def finalize(
     as_of: AsOfOption = None,
 ) -> None:
     """Finalize invoices at Stripe whose gate is open: all sent, nothing twice, both sums equal."""
+    from pipelines.cli.show import payments as show
     from pipelines.payments import service
     from pipelines.progress import Terminal
 
@@ -83,7 +85,7 @@ def finalize(
     need_home(settings)
     with Terminal() as steps:
         report = service.finalize_invoices(settings, steps, invoices or [], collects=collect)
-    service.show_finalized(report, sys.stdout)
+    show.show_finalized(report, sys.stdout)
     if report.held:
         raise MeterhouseError(
             f"{len(report.held):,} invoices were held back",
@@ -116,6 +118,7 @@ def reconcile(
     as_of: AsOfOption = None,
 ) -> None:
     """Compare the ledger with what Stripe holds; differences end it with exit code 1."""
+    from pipelines.cli.show import payments as show
     from pipelines.orchestration.recording import record_reconciliation
     from pipelines.payments import service
     from pipelines.progress import Terminal
@@ -145,7 +148,7 @@ def reconcile(
     start = parse_date(since, "--since") if since else None
     with Terminal() as steps:
         found = service.reconcile_ledger(settings, steps, start)
-    service.show_reconciliation(found, sys.stdout)
+    show.show_reconciliation(found, sys.stdout)
     warn(record_reconciliation(settings.home, found))
     service.fail_if_different(found)
 
@@ -163,7 +166,7 @@ def webhooks(
     as_of: AsOfOption = None,
 ) -> None:
     """Take Stripe's events at /webhooks/stripe: payments, voided invoices, cancelled subscriptions."""
-    from pipelines.payments.service import listen
+    from pipelines.api.stripe_events import listen
 
     settings = settings_of(home, as_of)
     need_home(settings)

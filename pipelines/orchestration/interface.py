@@ -29,7 +29,7 @@ from filelock import FileLock, Timeout
 
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home
-from pipelines.orchestration.runs import CLOSE_JOB, COMMAND_LINE, SEND_JOB, STARTED_BY, instance_dir
+from pipelines.orchestration.instance import CLOSE_JOB, COMMAND_LINE, SEND_JOB, STARTED_BY, instance_dir
 from pipelines.settings import Settings, need_schedule_settings, starts_every_schedule
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from pipelines.orchestration.assets.lake import ACCOUNTS, BATCHES, CATALOG, EVEN
 from pipelines.orchestration.assets.payments import reconcile_op, send_op
 from pipelines.orchestration.assets.serving import PUBLISHED
 from pipelines.orchestration.assets.warehouse import model_grain
-from pipelines.orchestration.runs import CLOSE_JOB, COMMAND_LINE, MAIN_JOB, SEND_JOB, STARTED_BY
+from pipelines.orchestration.instance import CLOSE_JOB, COMMAND_LINE, MAIN_JOB, SEND_JOB, STARTED_BY
 from pipelines.payments.settings import KEY_VARIABLE
 from pipelines.settings import GRACE_VARIABLE, QuietTime, Settings, close_grace_days, starts_every_schedule
 from pipelines.times import last_day, month_before

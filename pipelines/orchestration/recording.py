@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from pipelines.home import Home
-from pipelines.orchestration.runs import instance_dir
+from pipelines.orchestration.instance import instance_dir
 
 if TYPE_CHECKING:
     import dagster as dg

@@ -28,8 +28,8 @@ from pipelines.home import Home
 from pipelines.ledger import open_ledger
 from pipelines.ledger.books import all_closings
 from pipelines.orchestration import interface
+from pipelines.orchestration.instance import COMMAND_LINE, STARTED_BY, instance_dir
 from pipelines.orchestration.interface import _Processes, _settle_runs
-from pipelines.orchestration.runs import COMMAND_LINE, STARTED_BY, instance_dir
 
 # Dagster warns about its own previews.
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -38,9 +38,7 @@ def publish_marts(session: Session, manifest: Manifest) -> dict[str, Any]:
     """Publish what the session built; metadata: rows by table, money totals, and how fresh it is."""
     published_at = session.settings.now()
     with session.steps.step("Publishing"):
-        published = publish_build(
-            session.settings.home, session.dbt_settings({}), manifest, published_at
-        )
+        published = publish_build(session.settings.home, session.dbt_settings({}), manifest, published_at)
     session.published = published
     metadata: dict[str, Any] = {f"rows {name}": rows for name, rows in published.row_counts.items()}
     with open_tables(published.file) as tables:
