@@ -1,12 +1,12 @@
 """From alerts that the warehouse finds to alerts that the ledger remembers and people hear of.
 
-Which alerts there are is decided in SQL (``budget_alerts``); their words and their sending belong to
-``pipelines.notify``.
+Which alerts there are is decided in SQL (``budget_alerts``); their words belong to ``messages``, sending them
+to ``delivery``.
 """
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -14,13 +14,15 @@ import duckdb
 
 from pipelines.home import Home
 from pipelines.lake.places import export_folder
-from pipelines.ledger import Alert, open_ledger
-from pipelines.notify import DeliveryReport, RetryPolicy, deliver_pending, destinations_in_use, raise_alerts
-from pipelines.notify.delivery import DEFAULT_POLICY
+from pipelines.ledger import Alert, Ledger, open_ledger
+from pipelines.notify.delivery import DEFAULT_POLICY, DeliveryReport, RetryPolicy, deliver_pending
+from pipelines.notify.destinations import Destination, destinations_in_use
+from pipelines.notify.messages import render_alerts
 from pipelines.times import utc_now
 from pipelines.warehouse.measure import open_tables
 
 _log = logging.getLogger("meterhouse.alerts")
+_LEVELS = {"info": logging.INFO, "error": logging.ERROR, "critical": logging.ERROR}
 
 
 @dataclass(frozen=True)
@@ -79,3 +81,29 @@ def found_alerts(home: Home) -> list[Alert]:
 
 def _as_alerts(rows: duckdb.DuckDBPyRelation) -> list[Alert]:
     return [Alert.from_row(dict(zip(rows.columns, row, strict=True))) for row in rows.fetchall()]
+
+
+def raise_alerts(
+    ledger: Ledger,
+    found: Iterable[Alert],
+    destinations: Sequence[Destination],
+    raised_at: datetime,
+    build_id: str | None = None,
+) -> list[Alert]:
+    """Add the alerts that are new, with their messages, in one transaction; say them in the log; return them.
+
+    Nothing is sent yet: ``deliver_pending`` does, so that what dies in between is sent by the next run.
+    """
+    names = [destination.name for destination in destinations]
+    new = ledger.raise_alerts(found, raised_at, build_id, render_alerts, names)
+    for alert in new:
+        _log.log(
+            _LEVELS.get(alert.severity, logging.WARNING),
+            "alert %s: %s, customer %s, %s: %s",
+            alert.alert_id,
+            alert.kind,
+            alert.customer_id,
+            alert.triggered_on.isoformat(),
+            alert.message,
+        )
+    return new

@@ -6,10 +6,24 @@ Figures come as they were computed; where a message goes does not belong here.
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from pipelines.figures import plain_text
 from pipelines.ledger import Alert, Message
-from pipelines.notify.reports import Report
+
+Kind = Literal["run_failed", "source_stale", "event_failed"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """One piece of news: what happened, where, and what to do about it."""
+
+    kind: Kind
+    what: str
+    where: str
+    remedy: str
+
 
 MOST_SINGLE_MESSAGES = 20
 """As many new alerts are told one by one; more of them at once become one summary that shows this many."""

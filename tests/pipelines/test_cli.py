@@ -141,7 +141,7 @@ def test_the_unforeseen_is_exit_1_without_a_traceback(monkeypatch, capsys):
     def broken(prog_name: str) -> None:
         raise ZeroDivisionError("boom")
 
-    monkeypatch.setattr(command_line, "app", broken)
+    monkeypatch.setattr(command_line, "_commands", lambda: broken)
     monkeypatch.setattr("sys.argv", ["meterhouse", "run"])
     with pytest.raises(SystemExit) as exit_:
         command_line.main()

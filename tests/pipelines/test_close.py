@@ -169,7 +169,7 @@ def closed(_finished_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Cl
         def failing(home: Home, *_: object, **__: object) -> BuildResult:
             return BuildResult([], [trouble], [])
 
-        patch.setattr(closing_module.dbt, "build", failing)
+        patch.setattr(closing_module.builds, "build", failing)
         with pytest.raises(MeterhouseError) as failed:
             close_books(session_at(root), MARCH)
     before = closings_of(root)
@@ -319,7 +319,7 @@ def test_marts_that_cannot_follow_are_said_to_be_behind(closed, tmp_path, monkey
         [closing] = all_closings(ledger)
     session = session_at(root)
     trouble = Trouble("a_check", True, "Got 1 result", None)
-    monkeypatch.setattr(closing_module.dbt, "build", lambda *_, **__: BuildResult([], [trouble], []))
+    monkeypatch.setattr(closing_module.builds, "build", lambda *_, **__: BuildResult([], [trouble], []))
     aside.begin_build(Home(root), from_nothing=False)
     with pytest.raises(MeterhouseError) as caught:
         closing_module._show(session, session.dbt_settings({}), {"nodes": {}}, replace(closing))

@@ -31,7 +31,7 @@ from pipelines.notify import (
     report_sender,
     reports,
 )
-from pipelines.notify.reports import Report
+from pipelines.notify.messages import Report
 
 ledger_url, postgres_server = servers.ledger_url, servers.postgres_server
 

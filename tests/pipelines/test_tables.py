@@ -84,11 +84,11 @@ def test_no_csv_is_written_elsewhere():
     assert writing == {
         "tables.py",
         "documents/focus.py",
-        "simulate/shapes.py",
+        "simulate/file_formats.py",
         "serving/export.py",
-        "books/trace_cli.py",
+        "cli/show/trace.py",
     } | {
         path
         for path in writing
-        if path.endswith("_cli.py") and "write_csv_rows(" in (root / path).read_text()
+        if path.startswith("cli/show/") and "write_csv_rows(" in (root / path).read_text()
     }
