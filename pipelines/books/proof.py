@@ -1,7 +1,7 @@
 """Issued documents computed again from the lake, at what their closing knew, and compared with the ledger.
 
 What a closing issues is computed in SQL (``models/intermediate/books``) and read by ``closing``; showing what
-was found belongs to ``proof_cli``.
+was found belongs to ``pipelines.cli.show.rebuild``.
 """
 
 import shutil

@@ -1,6 +1,6 @@
 """The events behind invoice lines: read from the lake once more, as they were known to what stated the line.
 
-What a line is made of is computed in SQL (``dbt_project/models/proof``); showing it belongs to ``trace_cli``.
+What a line is made of is computed in SQL (``dbt_project/models/proof``); showing it to ``pipelines.cli``.
 """
 
 import re

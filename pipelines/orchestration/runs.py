@@ -1,6 +1,6 @@
 """Running the main job in this process, with its history kept where ``meterhouse ui`` shows it.
 
-What the job does is in ``pipelines/assets``; which arguments it gets is the command line's business.
+What the job does is in ``assets/``; which arguments it gets is the command line's business.
 """
 
 import os

@@ -1,5 +1,6 @@
 """The dbt project keeps its promises: data goes one way, every column is described, every grain is tested."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,3 +101,11 @@ def test_contract_marts_exist(manifest: dict[str, Any]) -> None:
         "usage_projections", "budget_alerts", "stripe_invoice_items", "tie_out", "daily_snapshot", "recommendations",
     }  # fmt: skip
     assert promised <= {node["name"] for node in models(manifest) if layer(node) in ("marts", "actions")}
+
+
+def test_models_lie_with_their_source_and_are_described_beside_their_sql(manifest: dict[str, Any]) -> None:
+    for node in models(manifest):
+        folder = Path(node["original_file_path"]).parent
+        if layer(node) == "staging":
+            assert node["name"].startswith(f"stg_{folder.name}__"), node["name"]
+        assert Path(node["patch_path"].split("://")[1]).parent == folder, node["name"]

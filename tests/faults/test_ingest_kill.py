@@ -113,8 +113,8 @@ import os, shutil, signal, sys
 from pathlib import Path
 from datetime import UTC, datetime
 from pipelines.home import Home
-from pipelines.ingest import ingest_inbox, lake
-from pipelines.lake import commits
+from pipelines.ingest import ingest_inbox
+from pipelines.lake import batches, commits
 from pipelines.settings import QuietTime
 
 left = int(sys.argv[2])
@@ -129,7 +129,7 @@ def killing(function):
     return wrapper
 
 steps = [
-    (lake.Batch, "write_events"), (lake.Batch, "reject"), (commits, "sync"), (Path, "replace"),
+    (batches.Batch, "write_events"), (batches.Batch, "reject"), (commits, "sync"), (Path, "replace"),
     (commits, "_link"), (shutil, "rmtree"),
 ]
 for holder, name in steps:

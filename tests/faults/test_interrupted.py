@@ -220,7 +220,7 @@ def test_listening_ends_when_it_is_told_to(trials, tmp_path, number):
 
 SMALL = """
 import sqlalchemy as sa
-from pipelines import history
+from pipelines.orchestration import run_history as history
 
 def full(self, shard, made=history.KeptOpenEventLogStorage._open):
     engine = made(self, shard)
