@@ -11,8 +11,9 @@ from pipelines import interruption
 from pipelines.errors import ConfigurationError, Fault
 from pipelines.files import share
 from pipelines.home import Home
+from pipelines.shipped import shipped
 
-PRODUCTS = Path(__file__).resolve().parents[2] / "data" / "products"
+PRODUCTS = shipped("data/products")
 
 
 def list_products() -> list[str]:

@@ -6,6 +6,7 @@ seconds to import, so everything but the standard library and typer is imported 
 
 import logging
 import sys
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -32,6 +33,13 @@ from pipelines.files import keep_private
 if TYPE_CHECKING:
     from typer.core import TyperGroup
 
+
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"meterhouse {version('meterhouse')}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     name="meterhouse",
     help="Turns raw usage events into invoices that finance can prove.\n\n"
@@ -43,6 +51,16 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def _about(
+    shows_version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
 
 for part in (
     home,
@@ -100,6 +118,12 @@ def _commands() -> "TyperGroup":
     group = cast("TyperGroup", typer.main.get_command(app))
     for command in group.commands.values():
         command.params.append(debug)
+    for command in (group, *group.commands.values()):
+        context = typer.Context(command)
+        for option in command.get_params(context):
+            if getattr(option, "is_flag", False):
+                # Who reads the help need not know that a flag is a <bool>.
+                option.metavar = ""
     return group
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.home import Home
+from pipelines.shipped import shipped
 
-PROJECT_DIR = Path(__file__).resolve().parents[2] / "dbt_project"
+PROJECT_DIR = shipped("dbt_project")
 
 
 LAYERS = ("staging", "intermediate", "marts", "actions")
