@@ -126,6 +126,8 @@ def reconcile(
     settings = settings_of(home, as_of)
     need_home(settings)
     if offline:
+        from pipelines.cli.show.output import need_format
+        from pipelines.cli.show.tie_out import write_tie_out
         from pipelines.payments import tie_out
 
         if since is not None:
@@ -134,9 +136,9 @@ def reconcile(
                 where="--since",
                 remedy="leave it out, or compare with Stripe without --offline",
             )
-        tie_out.need_format(output_format or "table")
+        need_format(output_format or "table")
         published = tie_out.read_tie_out(settings.home)
-        tie_out.write_tie_out(published, sys.stdout, output_format or "table")
+        write_tie_out(published, sys.stdout, output_format or "table")
         tie_out.fail_if_unexplained(published)
         return
     if output_format is not None:

@@ -47,7 +47,8 @@ def rebuild(  # noqa: PLR0917
 ) -> None:
     """Compute issued documents again from the lake as it was known, and compare them with the ledger."""
     from pipelines.books.proof import find_documents, lines_as_known_at, rebuild_documents
-    from pipelines.cli.show.rebuild import need_format, write_lines, write_rebuilt
+    from pipelines.cli.show.output import need_format
+    from pipelines.cli.show.rebuild import write_lines, write_rebuilt
     from pipelines.ledger import open_ledger
     from pipelines.lock import hold_home
     from pipelines.progress import Terminal

@@ -3,10 +3,7 @@
 Options and their help belong to ``pipelines.cli``; raising alerts to ``pipelines.notify.alerts``.
 """
 
-import json
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
-from decimal import Decimal
 from typing import Final, TextIO
 
 from rich import box
@@ -14,8 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.errors import ConfigurationError
-from pipelines.figures import plain_text
+from pipelines.cli.show.output import exact_cell, need_format, write_json
 from pipelines.ledger import RaisedAlert, open_ledger
 from pipelines.settings import Settings, login_name
 from pipelines.tables import write_csv_rows
@@ -51,14 +47,10 @@ def show_alerts(
     :param output_format: table, json or csv.
     :raises ConfigurationError: another format.
     """
-    write = _WRITERS.get(output_format)
-    if write is None:
-        raise ConfigurationError(
-            f"{output_format!r} is not a format", where="--format", remedy=f"write {', '.join(_WRITERS)}"
-        )
+    need_format(output_format)
     with open_ledger(settings.home) as ledger:
         alerts = ledger.alerts(customer_id, is_unread_only)
-    write(alerts, output)
+    _WRITERS[output_format](alerts, output)
 
 
 def mark_alerts_read(settings: Settings, alert_ids: Sequence[str]) -> int:
@@ -97,8 +89,7 @@ def _write_table(alerts: Sequence[RaisedAlert], output: TextIO) -> None:
 
 
 def _write_json(alerts: Sequence[RaisedAlert], output: TextIO) -> None:
-    json.dump([_record(raised) for raised in alerts], output, ensure_ascii=False, indent=2)
-    output.write("\n")
+    write_json([_record(raised) for raised in alerts], output)
 
 
 def _write_csv(alerts: Sequence[RaisedAlert], output: TextIO) -> None:
@@ -110,19 +101,13 @@ def _write_csv(alerts: Sequence[RaisedAlert], output: TextIO) -> None:
 
 
 def _record(raised: RaisedAlert) -> dict[str, str | bool | None]:
-    record: dict[str, str | bool | None] = {name: _text(getattr(raised.alert, name)) for name in _FIELDS}
+    record: dict[str, str | bool | None] = {name: exact_cell(getattr(raised.alert, name)) for name in _FIELDS}
     return record | {
-        "raised_at": _text(raised.raised_at),
+        "raised_at": exact_cell(raised.raised_at),
         "is_read": raised.read_at is not None,
-        "read_at": _text(raised.read_at),
+        "read_at": exact_cell(raised.read_at),
         "read_by": raised.read_by,
     }
-
-
-def _text(value: str | Decimal | date | datetime | None) -> str | None:
-    if isinstance(value, Decimal):
-        return plain_text(value)
-    return value.isoformat() if isinstance(value, date) else value
 
 
 _WRITERS: Final[dict[str, Callable[[Sequence[RaisedAlert], TextIO], None]]] = {

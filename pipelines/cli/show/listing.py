@@ -8,20 +8,19 @@ import json
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, TextIO
 
 from rich.console import Console
 
 from pipelines.books.closing import ClosingOutcome
+from pipelines.cli.show.output import FORMATS, exact_cell, write_json
 from pipelines.errors import ConfigurationError
 from pipelines.figures import plain_text
 from pipelines.ledger.books import Row
 from pipelines.tables import write_csv_rows
 
-FORMATS: Final = ("table", "json", "csv")
 COLUMNS: Final = (
     "kind",
     "number",
@@ -94,15 +93,10 @@ def write_listing(
 ) -> None:
     """Write the list as json or csv. Amounts and days are texts, exact; what is given back is negative."""
     if output_format == "json":
-        json.dump(_as_object(outcome, build_warnings), output, ensure_ascii=False, indent=2, default=_text)
-        output.write("\n")
+        write_json(_as_object(outcome, build_warnings), output)
         return
     rows = ([row.get(name) for name in COLUMNS] for row in _as_rows(outcome))
-    write_csv_rows(output, COLUMNS, (map(_cell, row) for row in rows))
-
-
-def _cell(value: object) -> str | None:
-    return None if value is None else _text(value)
+    write_csv_rows(output, COLUMNS, (map(exact_cell, row) for row in rows))
 
 
 def print_listing(outcome: ClosingOutcome, console: Console) -> None:
@@ -201,9 +195,3 @@ def _wrapped(text: str, width: int, indent: int) -> list[str]:
     return textwrap.wrap(
         text, width, initial_indent=margin, subsequent_indent=f"{margin}  ", break_on_hyphens=False
     ) or [""]
-
-
-def _text(value: object) -> str:
-    if isinstance(value, Decimal):
-        return plain_text(value)
-    return value.isoformat() if isinstance(value, date | datetime) else str(value)

@@ -3,10 +3,8 @@
 Options and their help belong to ``pipelines.cli``; computing to ``proof``.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from typing import Any, Final, TextIO
 
 from rich import box
@@ -14,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.books.proof import Rebuilt
-from pipelines.errors import ConfigurationError
+from pipelines.cli.show.output import exact_cell, exact_text, need_format, write_json
 from pipelines.figures import minor_as_text, plain_text
 from pipelines.tables import write_csv_rows
 
@@ -23,17 +21,6 @@ _DETAILED = 3
 _HASH_COLUMN = 24
 _WIDTH = 140
 """Of a table that does not go to a terminal."""
-
-
-def need_format(output_format: str) -> None:
-    """Say so before anything is computed.
-
-    :raises ConfigurationError: it is no format.
-    """
-    if output_format not in _WRITERS:
-        raise ConfigurationError(
-            f"{output_format!r} is not a format", where="--format", remedy=f"write {', '.join(_WRITERS)}"
-        )
 
 
 def write_rebuilt(rebuilt: Sequence[Rebuilt], output: TextIO, output_format: str) -> bool:
@@ -143,23 +130,16 @@ def _write_table(lines: Sequence[Mapping[str, Any]], output: TextIO) -> None:
 
 
 def _write_json(lines: Sequence[Mapping[str, Any]], output: TextIO) -> None:
-    json.dump([dict(line) for line in lines], output, ensure_ascii=False, indent=2, default=_text)
-    output.write("\n")
+    write_json([dict(line) for line in lines], output)
 
 
 def _write_csv(lines: Sequence[Mapping[str, Any]], output: TextIO) -> None:
-    rows = ([None if value is None else _text(value) for value in line.values()] for line in lines)
+    rows = ([exact_cell(value) for value in line.values()] for line in lines)
     write_csv_rows(output, [*lines[0]], rows)
 
 
 def _words(value: object) -> str:
-    return "nothing" if value is None else _text(value)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, Decimal):
-        return plain_text(value)
-    return value.isoformat() if isinstance(value, date | datetime) else str(value)
+    return "nothing" if value is None else exact_text(value)
 
 
 _WRITERS: Final[dict[str, Callable[[Sequence[Mapping[str, Any]], TextIO], None]]] = {

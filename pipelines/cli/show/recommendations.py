@@ -6,8 +6,6 @@ belongs here, nor do options and their help (``pipelines.cli``).
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final, TextIO
 
 from rich import box
@@ -15,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.cli.show.output import exact_cell, need_format, write_json
 from pipelines.errors import ConfigurationError
-from pipelines.figures import plain_text
 from pipelines.home import Home
 from pipelines.ledger import open_ledger
 from pipelines.serving.readers import open_published
@@ -64,17 +62,13 @@ def show_recommendations(
     :raises ConfigurationError: another format.
     :raises MeterhouseError: nothing is published yet.
     """
-    write = _WRITERS.get(output_format)
-    if write is None:
-        raise ConfigurationError(
-            f"{output_format!r} is not a format", where="--format", remedy=f"write {', '.join(_WRITERS)}"
-        )
+    need_format(output_format)
     found = [
         row
         for row in _recommendations(settings.home)
         if customer_id in {None, row["customer_id"]} and not (is_open_only and row["status"] != "open")
     ]
-    write(found, output)
+    _WRITERS[output_format](found, output)
 
 
 def dismiss_recommendation(settings: Settings, recommendation_id: str, note: str | None = None) -> str:
@@ -142,21 +136,14 @@ def _write_table(rows: Sequence[Recommendation], output: TextIO) -> None:
 
 def _write_json(rows: Sequence[Recommendation], output: TextIO) -> None:
     records = [
-        {name: _text(value) for name, value in row.items()} | {"evidence": json.loads(row["evidence"])}
+        {name: exact_cell(value) for name, value in row.items()} | {"evidence": json.loads(row["evidence"])}
         for row in rows
     ]
-    json.dump(records, output, ensure_ascii=False, indent=2)
-    output.write("\n")
+    write_json(records, output)
 
 
 def _write_csv(rows: Sequence[Recommendation], output: TextIO) -> None:
-    write_csv_rows(output, _FIELDS, ([_text(value) for value in row.values()] for row in rows))
-
-
-def _text(value: str | Decimal | datetime | None) -> str | None:
-    if isinstance(value, Decimal):
-        return plain_text(value)
-    return value.isoformat() if isinstance(value, datetime) else value
+    write_csv_rows(output, _FIELDS, ([exact_cell(value) for value in row.values()] for row in rows))
 
 
 _WRITERS: Final[dict[str, Callable[[Sequence[Recommendation], TextIO], None]]] = {

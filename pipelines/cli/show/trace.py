@@ -6,7 +6,7 @@ Options and their help belong to ``pipelines.cli``; finding what is shown to ``t
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines import interruption
+from pipelines.cli.show.output import exact_cell, need_format, write_json
 from pipelines.errors import ConfigurationError
 from pipelines.figures import minor_as_text, plain_text
 from pipelines.files import share
@@ -35,10 +36,7 @@ def need_output(output_format: str, file: Path | None) -> None:
     :raises ConfigurationError: it is no format, or the file ends neither in .parquet nor in .csv, or its
         folder is missing.
     """
-    if output_format not in _WRITERS:
-        raise ConfigurationError(
-            f"{output_format!r} is not a format", where="--format", remedy=f"write {', '.join(_WRITERS)}"
-        )
+    need_format(output_format)
     if file is not None and file.suffix not in _FILES:
         raise ConfigurationError(
             f"{file.name} is neither a .parquet nor a .csv file", where="--output", remedy="name it so"
@@ -154,8 +152,7 @@ def _events_table(events: list[dict[str, Any]]) -> Table:
 
 
 def _write_json(traced: duckdb.DuckDBPyConnection, output: TextIO) -> None:
-    json.dump(list(_lines(traced)), output, ensure_ascii=False, indent=2, default=_text)
-    output.write("\n")
+    write_json(list(_lines(traced)), output)
 
 
 def _write_csv(traced: duckdb.DuckDBPyConnection, output: TextIO) -> None:
@@ -163,7 +160,7 @@ def _write_csv(traced: duckdb.DuckDBPyConnection, output: TextIO) -> None:
 
     def rows() -> Iterator[list[str | None]]:
         while chunk := found.fetchmany(10_000):
-            yield from ([None if cell is None else _text(cell) for cell in row] for row in chunk)
+            yield from ([exact_cell(cell) for cell in row] for row in chunk)
 
     write_csv_rows(output, [column[0] for column in found.description], rows())
 
@@ -202,12 +199,6 @@ def _rows(traced: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]
 
 def _number(value: Decimal | None) -> str:
     return "unlimited" if value is None else f"{Decimal(plain_text(value)):,f}"
-
-
-def _text(value: object) -> str:
-    if isinstance(value, Decimal):
-        return plain_text(value)
-    return value.isoformat() if isinstance(value, date | datetime) else str(value)
 
 
 _LINE_FIELDS: Final = (

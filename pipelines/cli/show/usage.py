@@ -3,7 +3,6 @@
 Options and their help belong to ``pipelines.cli``; reading, and writing files, to ``pipelines.serving``.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.cli.show.output import need_format, write_json
 from pipelines.errors import ConfigurationError
 from pipelines.figures import minor_as_text, plain_text
 from pipelines.serving.export import STANDARD_OUTPUT, Export, Format, export_rows
@@ -65,12 +65,8 @@ def show_usage(
     :raises ConfigurationError: another format, or no such customer.
     :raises MeterhouseError: nothing has been published.
     """
-    write = _WRITERS.get(output_format)
-    if write is None:
-        raise ConfigurationError(
-            f"{output_format!r} is not a format", where="--format", remedy=f"write {', '.join(_WRITERS)}"
-        )
-    write(read_usage(settings.home, customer_id, periods), output)
+    need_format(output_format)
+    _WRITERS[output_format](read_usage(settings.home, customer_id, periods), output)
 
 
 def write_export(settings: Settings, export: Export, output: TextIO) -> str:
@@ -337,8 +333,7 @@ def _write_json(usage: Usage, output: TextIO) -> None:
         name: [_record(row) for row in rows] for name, rows in usage.sections.items()
     }
     sections |= {"customer": _record(usage.customer), "quota": _record(quota) if quota else None}
-    json.dump(sections, output, ensure_ascii=False, indent=2)
-    output.write("\n")
+    write_json(sections, output)
 
 
 def _record(row: Row) -> dict[str, str | int | bool | None]:
