@@ -155,7 +155,7 @@ MOMENTS = {
     "before issuing": (CLOSE, ".books", "closing", "read_plan", "SIGINT", "everything is as before", 0),
     "within issuing": (CLOSE, ".books", "closing", "issue", "SIGTERM", "closing 1 is issued and in the ledger; do", 1),
     "before publishing": (RUN, ".serving", "publish", "_copy", "SIGTERM", "what is published is as before", 0),
-    "after publishing": (RUN, ".assets", "serving", "measure", "SIGINT", "done: what was read is published", 0),
+    "after publishing": (RUN, ".orchestration.assets", "serving", "measure", "SIGINT", "done: what was read is published", 0),
 }  # fmt: skip
 
 
