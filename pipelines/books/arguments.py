@@ -24,7 +24,7 @@ def closer(name: str | None) -> str | None:
 def least_correction(text: str | None) -> Decimal:
     """What the corrections of an invoice must come to; not given: 0.
 
-    :raises ConfigurationError: it is no plain_text decimal of 0 or more.
+    :raises ConfigurationError: it is no plain decimal of 0 or more.
     """
     if text is None:
         return Decimal(0)

@@ -65,6 +65,9 @@ HANG = "print('ready', flush=True); time.sleep(20)"
         (f"\n    try:\n        {HANG}\n    except BaseException: raise SystemExit(1)", BEFORE),
         (f"\n    try:\n        {HANG}\n    except BaseException: pass", "Interrupted, but done: all of it.\n"),
         (f"\n    try:\n        {HANG}\n    except BaseException: pass\n    interruption.check()", BEFORE),
+        # Words that a library has for an error of its own are not the command's.
+        (f"\n    import logging\n    try:\n        {HANG}\n    except BaseException:\n"
+         "        logging.getLogger('library').error('closing failed'); raise", BEFORE),
         # It waits for the end of what must not be left open.
         (
             "\n    with interruption.held():\n        print('ready', flush=True); time.sleep(1)\n"
