@@ -18,7 +18,8 @@ _SAY_AGAIN_SECONDS = 30.0
 
 @contextmanager
 def hold_home(home: Home, command: str, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
-    """Hold the home's lock. A second holder waits as long as it takes; the same process may enter again.
+    """Hold the home's lock. A second holder waits as long as it takes, be it a thread of this process; the
+    thread that holds it may enter again.
 
     The system releases the lock when its process ends, however it ends.
 
@@ -26,7 +27,8 @@ def hold_home(home: Home, command: str, on_wait: Callable[[str], None] | None = 
     :param on_wait: called with who holds the lock when waiting begins, and every half minute.
     """
     make_shared_folder(home.root)
-    lock = FileLock(home.lock_file, is_singleton=True, thread_local=False)
+    # By thread: each opens the file for itself, and the system tells them apart as it does processes.
+    lock = FileLock(home.lock_file, is_singleton=True, thread_local=True)
     is_outermost = not lock.is_locked
     timeout = 0.0
     while True:

@@ -4,7 +4,7 @@ A step's work does not belong here.
 """
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Session:
-    """One run. ``as_of`` stands still while it lasts.
+    """One run.
 
-    ``starts_over``: build the warehouse from nothing instead of from the last good one.
+    :param starts_over: build the warehouse from nothing instead of from the last good one.
+    :param build_id: 32 hex digits; by which the published file names its run.
+    :param clock: the run's, where another process of it has read it; by default it is read now.
     """
 
     settings: Settings
@@ -35,12 +37,13 @@ class Session:
     published: "Published | None" = None
     warnings: list[str] = field(default_factory=list)
     failure: MeterhouseError | None = None
+    clock: InitVar[datetime | None] = None
+    as_of: datetime = field(init=False)
+    """The clock of this run, an instant in UTC; it stands still."""
     _is_adopted: bool = field(default=False, init=False)
 
-    @cached_property
-    def as_of(self) -> datetime:
-        """The clock of this run, an instant in UTC."""
-        return self.settings.now()
+    def __post_init__(self, clock: datetime | None) -> None:
+        self.as_of = clock or self.settings.now()
 
     @cached_property
     def configuration(self) -> "Configuration":

@@ -1,11 +1,10 @@
 """The one place where everything is put together for Dagster. What an asset does belongs elsewhere."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 
-from pipelines.lock import hold_home
 from pipelines.orchestration.assets import lake
 from pipelines.orchestration.assets.alerts import notifications_are_delivered, raised_alerts
 from pipelines.orchestration.assets.books import issued_documents
@@ -14,6 +13,7 @@ from pipelines.orchestration.assets.serving import exposures, published_asset
 from pipelines.orchestration.assets.warehouse import warehouse_asset
 from pipelines.orchestration.jobs import automation_for
 from pipelines.orchestration.partitions import partitions_for
+from pipelines.orchestration.run_session import session_resource
 from pipelines.session import Session
 from pipelines.settings import Settings, load_settings
 from pipelines.warehouse import builds
@@ -55,20 +55,7 @@ def build_definitions(
         jobs=automation.jobs,
         schedules=automation.schedules,
         sensors=automation.sensors,
-        resources={"session": _session_resource(settings, session), **(resources or {})},
+        resources={"session": session_resource(settings, session), **(resources or {})},
         # Steps are short and share one DuckDB file: a process for each would cost more than the work.
         executor=dg.in_process_executor,
     )
-
-
-def _session_resource(settings: Settings, session: Session | None) -> dg.ResourceDefinition:
-    """A run holds its home from its first step to its last."""
-
-    @dg.resource
-    def run_session(context: dg.InitResourceContext) -> Iterator[Session]:
-        say: Callable[[str], None] = context.log.info if context.log else print
-        name = f"Dagster run {context.run_id}" if context.run_id else "a Dagster run"
-        with hold_home(settings.home, name, on_wait=lambda holder: say(f"Waiting for {holder}.")):
-            yield session or Session(settings)
-
-    return run_session

@@ -53,13 +53,15 @@ def _execute(session: Session, job: "dg.JobDefinition") -> "dg.ExecuteInProcessR
     import dagster as dg
 
     from pipelines.orchestration import run_history as history
+    from pipelines.orchestration.run_session import run_id_of, tags_of
 
     def execute(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
         with _own_signals():
             return job.execute_in_process(
                 instance=instance,
                 raise_on_error=False,
-                tags={STARTED_BY: COMMAND_LINE},
+                run_id=run_id_of(session),
+                tags={STARTED_BY: COMMAND_LINE, **tags_of(session)},
                 # The bars say what happens; failures are told at the end, in our own words.
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
