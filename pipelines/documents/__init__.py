@@ -3,16 +3,16 @@
 Reads the published file only. What was issued, and every figure, is decided elsewhere.
 """
 
-from pipelines.documents.command import write_invoices
-from pipelines.documents.facts import Published, read_document, read_month
+from pipelines.documents.facts import Documents
 from pipelines.documents.focus import Exported, export_focus
-from pipelines.documents.write import FORMATS, Written, write_documents
+from pipelines.documents.queries import read_document, read_month
+from pipelines.documents.write import FORMATS, WrittenDocuments, write_documents, write_invoices
 
 __all__ = [
     "FORMATS",
+    "Documents",
     "Exported",
-    "Published",
-    "Written",
+    "WrittenDocuments",
     "export_focus",
     "read_document",
     "read_month",

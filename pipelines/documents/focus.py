@@ -12,9 +12,9 @@ from typing import Final
 import duckdb
 
 from pipelines import interruption
-from pipelines.documents.facts import open_published
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.files import make_shared_folder, share
+from pipelines.serving.readers import open_published
 
 FOCUS_VERSION: Final = "1.4"
 DATASET: Final = "CostAndUsage"
@@ -57,7 +57,7 @@ def export_focus(published_file: Path, month: date, output: Path, *, may_overwri
             raise ConfigurationError(
                 "the file is there already", where=str(file), remedy="write another name, or add --force"
             )
-    with open_published(published_file) as connection:
+    with open_published(published_file, ["focus_charges"]) as connection:
         connection.execute(
             "create temp table chosen as from focus_charges where x_BillingMonth = $month"
             " order by InvoiceId, InvoiceDetailId",

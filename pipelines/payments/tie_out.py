@@ -68,7 +68,7 @@ def read_tie_out(home: Home, environment: Mapping[str, str] = os.environ) -> Tie
     """
     with open_ledger(home, environment=environment) as ledger:
         issued = len(all_closings(ledger))
-    with open_published(home) as tables:
+    with open_published(home.published_file) as tables:
         [(published_at, as_of)] = tables.execute(
             "select published_at, as_of from meterhouse_publication"
         ).fetchall()

@@ -50,7 +50,7 @@ class Export:
 
 
 @dataclass(frozen=True)
-class Written:
+class ExportedRows:
     """How many rows were written, and between which days the table has any of that customer."""
 
     rows: int
@@ -58,7 +58,7 @@ class Written:
     last_day: date | None
 
 
-def export_rows(home: Home, export: Export, output: TextIO) -> Written:
+def export_rows(home: Home, export: Export, output: TextIO) -> ExportedRows:
     """Write the rows, ordered by day, in the columns and exact types of the table.
 
     :param output: takes what goes to standard output.
@@ -67,7 +67,7 @@ def export_rows(home: Home, export: Export, output: TextIO) -> Written:
     """
     if export.file != STANDARD_OUTPUT and export.file.exists() and not export.may_overwrite:
         raise _already_there(export.file)
-    with open_published(home) as tables:
+    with open_published(home.published_file) as tables:
         if export.customer_id is not None:
             need_customer(tables, export.customer_id)
         day = _DAY[_grain(tables, export.table)]
@@ -90,7 +90,7 @@ def export_rows(home: Home, export: Export, output: TextIO) -> Written:
             raise MeterhouseError(
                 f"nothing was written: {error}", where=str(export.file), remedy="write to another place"
             ) from error
-    return Written(count, *(bounds or (None, None)))
+    return ExportedRows(count, *(bounds or (None, None)))
 
 
 def exportable_tables(tables: duckdb.DuckDBPyConnection) -> dict[str, Grain]:

@@ -14,7 +14,7 @@ import duckdb
 
 from pipelines import interruption
 from pipelines.errors import MeterhouseError
-from pipelines.files import make_shared_folder, share, sync
+from pipelines.files import make_shared_folder, matching, share, sync
 from pipelines.home import Home
 from pipelines.warehouse.project import PUBLISHED_LAYERS, Manifest, models_in
 from pipelines.warehouse.scope import BuildSettings
@@ -107,7 +107,7 @@ def publish_build(
 
 
 def _remove_leftovers(serving: Path) -> None:
-    for leftover in serving.glob(".meterhouse-*"):
+    for leftover in matching(serving, ".meterhouse-*"):
         leftover.unlink(missing_ok=True)
 
 

@@ -4,33 +4,42 @@ What is asked, and how answers look, does not belong here.
 """
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import duckdb
 
 from pipelines.errors import ConfigurationError, MeterhouseError
-from pipelines.home import Home
 from pipelines.warehouse.measure import open_tables, unreadable
 
 _MOST_NAMED = 10
 
 
 @contextmanager
-def open_published(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_published(file: Path, needed: Collection[str] = ()) -> Iterator[duckdb.DuckDBPyConnection]:
     """The published file, read-only; a publication meanwhile leaves this reader its file.
 
-    :raises MeterhouseError: there is none, or it lacks what was asked for.
+    Temporary tables may be made beside it.
+
+    :param needed: tables without which there is no answer.
+    :raises MeterhouseError: there is no file, or it lacks what was asked for.
     """
-    file = home.published_file
     if not file.exists():
         raise MeterhouseError(
             "nothing has been published yet",
             where=str(file),
-            remedy=f"`meterhouse run --home {home.root}` reads the inbox and publishes",
+            remedy=f"`meterhouse run --home {file.parent.parent}` reads the inbox and publishes",
         )
     try:
         with open_tables(file) as tables:
+            found = {row[0] for row in tables.execute("select table_name from duckdb_tables()").fetchall()}
+            if missing := sorted(set(needed) - found):
+                raise MeterhouseError(
+                    f"an earlier version published this file: it has no {', '.join(missing)}",
+                    where=str(file),
+                    remedy="run `meterhouse run`",
+                )
             yield tables
     except duckdb.Error as error:
         raise unreadable(file, error) from error

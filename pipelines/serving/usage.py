@@ -152,7 +152,7 @@ def read_usage(home: Home, customer_id: str, periods: int = 12) -> Usage:
     :raises MeterhouseError: nothing has been published.
     :raises ConfigurationError: no such customer.
     """
-    with open_published(home) as tables:
+    with open_published(home.published_file) as tables:
         need_customer(tables, customer_id)
         sections = {}
         for name, query in SECTIONS.items():

@@ -366,7 +366,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(home, tmp_path, 
 
 
 def test_a_home_without_publication_says_what_to_do(tmp_path):
-    with pytest.raises(MeterhouseError, match="nothing is published yet"):
+    with pytest.raises(MeterhouseError, match="nothing has been published yet"):
         write_invoices(Home(tmp_path), tmp_path / "out", document="INV-000001")
 
 

@@ -94,7 +94,7 @@ def dismiss_recommendation(settings: Settings, recommendation_id: str, note: str
 
 
 def _recommendations(home: Home) -> list[Recommendation]:
-    with open_published(home) as tables:
+    with open_published(home.published_file) as tables:
         rows = tables.table("recommendations").select(*_FIELDS).fetchall()
     found = [dict(zip(_FIELDS, row, strict=True)) for row in rows]
     with open_ledger(home) as ledger:
