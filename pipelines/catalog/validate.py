@@ -224,6 +224,15 @@ def accounts_faults(
     return faults
 
 
+@dataclass(frozen=True)
+class _Served:
+    """A subscription and the stretches of time in which plan versions serve it."""
+
+    read: Read[Subscription]
+    subscription: Subscription
+    stretches: list[Stretch]
+
+
 def _served_faults(
     customers: Sequence[Read[Customer]],
     subscriptions: Sequence[Read[Subscription]],
@@ -231,8 +240,20 @@ def _served_faults(
     plans: Sequence[PlanRead],
 ) -> list[Fault]:
     """What goes wrong between subscriptions and the plan versions that can serve them."""
-    faults: list[Fault] = []
-    by_customer_id = {row.value.customer_id: row.value for row in customers if row.value}
+    versions, unclear = _plan_versions(plans)
+    served = _served(customers, subscriptions, versions, unclear)
+    by_customer: dict[str, list[_Served]] = defaultdict(list)
+    for one in served:
+        by_customer[one.subscription.customer_id].append(one)
+    return [
+        *_subscribed_plan_faults(subscriptions, versions, unclear),
+        *(fault for group in by_customer.values() for fault in _shared_meter_faults(group)),
+        *_served_override_faults(overrides, served, versions),
+    ]
+
+
+def _plan_versions(plans: Sequence[PlanRead]) -> tuple[dict[str, list[PlanVersion]], set[str]]:
+    """The versions of each plan, and the plans of which one cannot be read: what they serve is unclear."""
     versions: dict[str, list[PlanVersion]] = defaultdict(list)
     unclear: set[str] = set()
     for entry in plans:
@@ -241,39 +262,61 @@ def _served_faults(
             unclear.add(str(plan_id))
         if entry.plan.value is not None:
             versions[entry.plan.value.id].append(entry.plan.value)
-    stretches: dict[str, list[Stretch]] = {}
-    served: dict[str, list[tuple[Read[Subscription], list[Stretch]]]] = defaultdict(list)
+    return versions, unclear
+
+
+def _served(
+    customers: Sequence[Read[Customer]],
+    subscriptions: Sequence[Read[Subscription]],
+    versions: Mapping[str, list[PlanVersion]],
+    unclear: Collection[str],
+) -> list[_Served]:
+    by_id = {row.value.customer_id: row.value for row in customers if row.value}
+    return [
+        _Served(
+            read,
+            read.value,
+            serving_stretches(read.value, by_id.get(read.value.customer_id), versions[read.value.plan_id]),
+        )
+        for read in subscriptions
+        if read.value and read.value.plan_id in versions and read.value.plan_id not in unclear
+    ]
+
+
+def _subscribed_plan_faults(
+    subscriptions: Sequence[Read[Subscription]],
+    versions: Mapping[str, list[PlanVersion]],
+    unclear: Collection[str],
+) -> list[Fault]:
+    """Subscriptions to plans or versions that there are not."""
+    faults: list[Fault] = []
     for read in subscriptions:
-        if read.value is None:
-            if (plan_id := read.raw.get("plan_id")) and plan_id not in versions and plan_id not in unclear:
-                faults.append(_unknown_plan(read, plan_id, versions))
+        plan_id = read.value.plan_id if read.value else read.raw.get("plan_id")
+        if not plan_id or plan_id in unclear:
             continue
-        if read.value.plan_id in unclear:
-            continue
-        faults += _plan_faults(read, versions)
-        if read.value.plan_id in versions:
-            customer = by_customer_id.get(read.value.customer_id)
-            found = serving_stretches(read.value, customer, versions[read.value.plan_id])
-            stretches.setdefault(read.value.subscription_id, found)
-            served[read.value.customer_id].append((read, found))
-    for group in served.values():
-        faults += _shared_meter_faults(group)
-    by_subscription_id = {read.value.subscription_id: read.value for read in subscriptions if read.value}
-    for override in overrides:
-        subscription = by_subscription_id.get(override.raw.get("subscription_id", ""))
-        if (
-            override.value is not None
-            and subscription is not None
-            and subscription.subscription_id in stretches
-        ):
-            faults += _override_faults(
-                override,
-                override.value,
-                subscription,
-                stretches[subscription.subscription_id],
-                versions[subscription.plan_id],
-            )
+        if plan_id not in versions:
+            faults.append(_unknown_plan(read, plan_id, versions))
+        elif read.value:
+            faults += _version_faults(read, read.value, versions[plan_id])
     return faults
+
+
+def _served_override_faults(
+    overrides: Sequence[Read[Override]], served: Sequence[_Served], versions: Mapping[str, list[PlanVersion]]
+) -> list[Fault]:
+    by_id = {one.subscription.subscription_id: one for one in reversed(served)}
+    return [
+        fault
+        for override in overrides
+        if override.value is not None and (one := by_id.get(override.value.subscription_id))
+        for fault in _override_faults(
+            override,
+            override.value,
+            one.subscription,
+            one.stretches,
+            versions[one.subscription.plan_id],
+        )
+    ]
 
 
 def _unknown(
@@ -293,12 +336,10 @@ def _unknown_plan(read: Read[Subscription], plan_id: str, versions: Collection[s
     return read.spot.fault(f"there is no plan {plan_id}", remedy, ("plan_id",))
 
 
-def _plan_faults(read: Read[Subscription], versions: Mapping[str, list[PlanVersion]]) -> list[Fault]:
-    subscription = read.value
-    assert subscription is not None
-    if subscription.plan_id not in versions:
-        return [_unknown_plan(read, subscription.plan_id, versions)]
-    days = sorted(version.effective_from for version in versions[subscription.plan_id])
+def _version_faults(
+    read: Read[Subscription], subscription: Subscription, versions: Sequence[PlanVersion]
+) -> list[Fault]:
+    days = sorted(version.effective_from for version in versions)
     held = subscription.plan_version
     listed = ", ".join(map(str, days))
     if held is not None and held not in days:
@@ -347,25 +388,25 @@ def serving_stretches(
     ]
 
 
-def _shared_meter_faults(group: list[tuple[Read[Subscription], list[Stretch]]]) -> list[Fault]:
+def _shared_meter_faults(group: Sequence[_Served]) -> list[Fault]:
     faults = []
-    for (one, its_stretches), (other, other_stretches) in combinations(group, 2):
+    for one, other in combinations(group, 2):
         shared = {
             charge.meter
-            for mine in its_stretches
-            for theirs in other_stretches
+            for mine in one.stretches
+            for theirs in other.stretches
             if _intersect(mine.begin, mine.end, theirs.begin, theirs.end)
             for charge in mine.version.charges
             if theirs.version.charge(charge.meter)
         }
-        if shared and one.value and other.value:
+        if shared:
             problem = (
-                f"{other.value.subscription_id} serves {other.value.customer_id} on days that "
-                f"{one.value.subscription_id} ({one.spot.short}) serves; both charge "
+                f"{other.subscription.subscription_id} serves {other.subscription.customer_id} on days that "
+                f"{one.subscription.subscription_id} ({one.read.spot.short}) serves; both charge "
                 + ", ".join(sorted(shared))
             )
             remedy = "end one on the day the other starts, or take plans that share no meter"
-            faults.append(other.spot.fault(problem, remedy, ("started_on",)))
+            faults.append(other.read.spot.fault(problem, remedy, ("started_on",)))
     return faults
 
 

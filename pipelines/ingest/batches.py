@@ -16,9 +16,7 @@ from models.events import CONFLICTING, SourcesDocument
 from models.frames import BATCHES, INSTANT, TYPED_EVENTS, empty_frame
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
-from pipelines.ingest.formats.csv import CsvReader
-from pipelines.ingest.formats.jsonl import JsonLinesReader
-from pipelines.ingest.formats.parquet import ParquetReader
+from pipelines.ingest.formats import READERS
 from pipelines.ingest.formats.reader import Block, Reader, UnopenedError, UnreadableError, blocks_of, opening
 from pipelines.ingest.identity import Identity, KeyCache, payload_hash, rows_marked
 from pipelines.ingest.mapping import Plan, plan_for
@@ -215,13 +213,7 @@ class ChangedError(Exception):
 
 def reader_for(file: InboxFile, plan: Plan) -> Reader[Any]:
     """The reader of a file's format."""
-    match file.format:
-        case "jsonl":
-            return JsonLinesReader(file.path, plan)
-        case "csv":
-            return CsvReader(file.path, plan)
-        case _:
-            return ParquetReader(file.path, plan)
+    return READERS[file.format](file.path, plan)
 
 
 def ingest_file(
@@ -253,18 +245,18 @@ def _ingest_file(
                 )
                 block_rows, reasons, seen = _stage(batch, identity, blocks, reading, report)
                 warnings = _lacking(reader, plan, seen) if block_rows else ()
-                _require_unchanged(file)
+                _need_unchanged(file)
                 verdict = identity.judge(sum(block_rows))
                 shared = identity.shared() if reading.replaces else None
         except UnreadableError as error:
-            _require_unchanged(file)
+            _need_unchanged(file)
             return _commit_unreadable(batch, reading, as_of, str(error))
         try:
             _reject_conflicts(batch, reader, block_rows, verdict.conflicts)
         except Exception:
-            _require_unchanged(file)  # Of other content anything may come.
+            _need_unchanged(file)  # Of other content anything may come.
             raise
-        _require_unchanged(file)
+        _need_unchanged(file)
         if len(verdict.conflicts):
             reasons[CONFLICTING] += len(verdict.conflicts)
         row_count = sum(block_rows)
@@ -293,7 +285,7 @@ def _ingest_file(
             reject_reasons=tuple(sorted(reasons.items())),
             warnings=warnings,
         )
-        _require_conservation(result)
+        _need_conservation(result)
         manifests = _manifest(reading, result, as_of)
         if shared is not None and reading.replaces:
             restated = restate(batch, reading.replaces, shared, as_of)
@@ -334,7 +326,7 @@ def _commit_unreadable(batch: Batch, reading: Reading, as_of: datetime, message:
     return result
 
 
-def _require_unchanged(file: InboxFile) -> None:
+def _need_unchanged(file: InboxFile) -> None:
     if not file.is_unchanged():
         raise ChangedError
 
@@ -348,7 +340,7 @@ def _lacking(reader: Reader[Any], plan: Plan, seen: Collection[str]) -> tuple[st
     return lacking_words(plan, lacking)
 
 
-def _require_conservation(result: BatchResult) -> None:
+def _need_conservation(result: BatchResult) -> None:
     parts = result.accepted_count + result.duplicate_count + result.rejected_count
     if parts != result.rows_read:
         raise MeterhouseError(

@@ -151,64 +151,104 @@ def build_demand(
 
     :param sources: the shapes that can be written, in order of preference; None is the event's own shape.
     """
+    market = _Market(
+        catalog,
+        sources,
+        start,
+        _day_weights(start, days, seed),
+        _models(catalog),
+        property_keys(catalog.meters),
+        {customer.customer_id: customer.timezone for customer in accounts.customers},
+    )
+    spans = _spans(catalog, accounts, start, days, seed)
+    kinds = event_kinds(catalog.meters)
+    popularity = _popularity(spans)
+    wishes = [_wish(span, kind, market.weights, popularity) for span in spans for kind in kinds]
+    known = events * (1 - (UNKNOWN_CUSTOMER_SHARE if wishes else 0.0) - UNKNOWN_TYPE_SHARE)
+    counts = allocate(known, [wish.pull for wish in wishes], [wish.most for wish in wishes])
+    rows = [
+        _cell(market, wish.span, wish.kind, count)
+        for wish, count in zip(wishes, counts, strict=True)
+        if count > 0
+    ]
+    strange = [EventKind(name, {}) for name in UNKNOWN_EVENT_TYPES]
+    untyped = [
+        _Wish(Span(customer, 0, days), kind, popular * UNKNOWN_TYPE_SHARE)
+        for customer, popular in popularity.items()
+        for kind in strange
+    ]
+    unlisted = [
+        _Wish(Span(customer, 0, days), kind, UNKNOWN_CUSTOMER_SHARE)
+        for customer in UNKNOWN_CUSTOMERS
+        for kind in kinds or strange
+    ]
+    rows += _shared_out(market, events * UNKNOWN_TYPE_SHARE, untyped if kinds else [*untyped, *unlisted])
+    rows += _shared_out(market, events * UNKNOWN_CUSTOMER_SHARE, unlisted if kinds else [])
+    cells = pl.DataFrame(rows, infer_schema_length=None)
+    return Demand(cells, market.weights, market.models, market.keys, tuple(popularity))
+
+
+@dataclass(frozen=True)
+class _Market:
+    """What all cells have in common.
+
+    :param weights: relative traffic per day.
+    :param models: pool of models, as in ``Demand``.
+    :param keys: keys of `properties` that meters read.
+    :param zones: time zones by customer.
+    """
+
+    catalog: Catalog
+    sources: Sequence[SourceMapping | None]
+    start: date
+    weights: tuple[float, ...]
+    models: pl.DataFrame
+    keys: tuple[str, ...]
+    zones: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """How strongly a span pulls events of a kind, and how many it has room for."""
+
+    span: Span
+    kind: EventKind
+    pull: float
+    most: float = math.inf
+
+
+def _day_weights(start: date, days: int, seed: int) -> tuple[float, ...]:
     randomly = random.Random(f"demand:{seed}")  # noqa: S311
-    weights = tuple(
+    return tuple(
         (1 + GROWTH * day / days)
         * WEEKDAY_WEIGHTS[(start + timedelta(days=day)).weekday()]
         * randomly.uniform(0.93, 1.07)
         for day in range(days)
     )
-    kinds = event_kinds(catalog.meters)
-    keys = property_keys(catalog.meters)
-    models = _models(catalog)
-    spans = _spans(catalog, accounts, start, days, seed)
-    zones = {customer.customer_id: customer.timezone for customer in accounts.customers}
-    order = sorted(
-        {span.customer_id: span.rank for span in reversed(spans)}.items(), key=lambda item: -item[1]
-    )
-    popularity = {customer: (place + 1) ** -ZIPF_EXPONENT for place, (customer, _) in enumerate(order)}
 
-    plans: list[tuple[Span, EventKind, float, float]] = []
-    for span in spans:
-        activity = sum(weights[span.first : span.last]) * (1.0 if span.is_served else UNSERVED_ACTIVITY)
-        for kind in kinds:
-            aims = [span.targets[meter.id] for meter in kind.meters if meter.id in span.targets]
-            size = math.sqrt(min(max(max(aims, default=UNLIMITED_USE), 1.0), 22_500.0))
-            # Nothing but more events raises a count.
-            counted = [
-                span.targets.get(meter.id, 0.0) for meter in kind.meters if meter.aggregation == "count"
-            ]
-            size = max(size, *counted, 0.0)
-            pull = popularity[span.customer_id] * activity * kind.share
-            pull *= 2.0 if kind.is_gauge else size
-            plans.append((span, kind, pull, _most_events(span, kind)))
-    known = events * (1 - (UNKNOWN_CUSTOMER_SHARE if plans else 0.0) - UNKNOWN_TYPE_SHARE)
-    counts = allocate(known, [pull for _, _, pull, _ in plans], [most for _, _, _, most in plans])
-    rows = [
-        _cell(span, kind, count, weights, keys, models, catalog, sources, zones, start, seed)
-        for (span, kind, _, _), count in zip(plans, counts, strict=True)
-        if count > 0
-    ]
 
-    strange = [EventKind(name, {}) for name in UNKNOWN_EVENT_TYPES]
-    whole = [Span(customer, 0, days) for customer in popularity]
-    unknown = [Span(customer, 0, days) for customer in UNKNOWN_CUSTOMERS]
-    extras = [
-        (span, kind, popularity[span.customer_id] * UNKNOWN_TYPE_SHARE) for span in whole for kind in strange
-    ]
-    extras += [(span, kind, UNKNOWN_CUSTOMER_SHARE) for span in unknown for kind in kinds or strange]
-    for wanted, group in (
-        (events * UNKNOWN_TYPE_SHARE, [extra for extra in extras if extra[1] in strange]),
-        (events * UNKNOWN_CUSTOMER_SHARE, [extra for extra in extras if extra[1] not in strange]),
-    ):
-        total = sum(pull for _, _, pull in group)
-        rows += [
-            _cell(
-                span, kind, wanted * pull / total, weights, keys, models, catalog, sources, zones, start, seed
-            )
-            for span, kind, pull in group
-        ]
-    return Demand(pl.DataFrame(rows, infer_schema_length=None), weights, models, keys, tuple(popularity))
+def _popularity(spans: Sequence[Span]) -> dict[str, float]:
+    """By customer, those on the highest plans first: the n-th has 1 / n of the first, somewhat less."""
+    ranks = {span.customer_id: span.rank for span in reversed(spans)}
+    order = sorted(ranks.items(), key=lambda item: -item[1])
+    return {customer: (place + 1) ** -ZIPF_EXPONENT for place, (customer, _) in enumerate(order)}
+
+
+def _wish(span: Span, kind: EventKind, weights: Sequence[float], popularity: Mapping[str, float]) -> _Wish:
+    activity = sum(weights[span.first : span.last]) * (1.0 if span.is_served else UNSERVED_ACTIVITY)
+    aims = [span.targets[meter.id] for meter in kind.meters if meter.id in span.targets]
+    size = math.sqrt(min(max(max(aims, default=UNLIMITED_USE), 1.0), 22_500.0))
+    # Nothing but more events raises a count.
+    counted = [span.targets.get(meter.id, 0.0) for meter in kind.meters if meter.aggregation == "count"]
+    size = max(size, *counted, 0.0)
+    pull = popularity[span.customer_id] * activity * kind.share
+    return _Wish(span, kind, pull * (2.0 if kind.is_gauge else size), _most_events(span, kind))
+
+
+def _shared_out(market: _Market, count: float, wishes: Sequence[_Wish]) -> list[dict[str, object]]:
+    """Cells of so many events that nobody expects."""
+    total = sum(wish.pull for wish in wishes)
+    return [_cell(market, wish.span, wish.kind, count * wish.pull / total) for wish in wishes]
 
 
 def event_kinds(meters: Iterable[Meter]) -> list[EventKind]:
@@ -433,85 +473,89 @@ def _shared_quantity(kind: EventKind, source: SourceMapping | None) -> str | Non
     return None if words(source, condition) else "quantity"
 
 
-def _cell(  # noqa: PLR0917
-    span: Span,
-    kind: EventKind,
-    count: float,
-    weights: Sequence[float],
-    keys: Sequence[str],
-    models: pl.DataFrame,
-    catalog: Catalog,
-    sources: Sequence[SourceMapping | None],
-    zones: Mapping[str, str],
-    start: date,
-    seed: int,
-) -> dict[str, object]:
-    months = (span.last - span.first) / DAYS_PER_MONTH * (1.0 if span.is_served else UNSERVED_ACTIVITY)
-    monthly_events = max(count / months, 1e-9)
+@dataclass
+class _Sizes:
+    """What events of a cell carry, on average, so that meters come to what is aimed at."""
+
+    quantity: float
+    tokens: float = 1800.0
+    level: float = 25.0
+    users: int = 12
+    values: int = 12
+    summed: str | None = "quantity"
+
+
+def _sizes(span: Span, kind: EventKind, monthly_events: float) -> _Sizes:
     quantity = 20.0 if _is_measure(kind) else 1500.0 if any("token" in m.unit for m in kind.meters) else 1.0
-    if kind.has_tokens:
-        quantity = 1.0
-    tokens, level, users, values, summed = 1800.0, 25.0, 12, 12, "quantity"
+    sizes = _Sizes(1.0 if kind.has_tokens else quantity)
     for meter in kind.meters:
         aim = span.targets.get(meter.id)
         if meter.aggregation == "unique":
             people = max(1, round(aim)) if aim is not None else UNLIMITED_USERS
             if meter.field == "user_id":
-                users = people
+                sizes.users = people
             else:
-                values = people
+                sizes.values = people
         elif meter.aggregation in LEVELS:
-            level, summed = (aim if aim is not None else level), meter.field
+            sizes.level, sizes.summed = (aim if aim is not None else sizes.level), meter.field
         elif meter.field in TOKEN_FIELDS:
             part = {"input_tokens": 0.7, "output_tokens": 0.3, "total_tokens": 1.0}[meter.field]
-            tokens = aim / monthly_events / part if aim is not None else tokens
+            sizes.tokens = aim / monthly_events / part if aim is not None else sizes.tokens
         elif meter.aggregation == "sum":
-            quantity = aim / monthly_events if aim is not None else quantity
-            summed = meter.field
-    provider = kind.where.get("provider")
-    if provider is None and not kind.has_model:
-        provider = next(
-            (p.provider for p in catalog.prices if p.event_type == kind.event_type and p.provider), None
-        )
-    own = models["provider"].to_list()
+            sizes.quantity = aim / monthly_events if aim is not None else sizes.quantity
+            sizes.summed = meter.field
+    return sizes
+
+
+def _provider_for(kind: EventKind, catalog: Catalog) -> str | None:
+    """The provider that every event of a kind names."""
+    if "provider" in kind.where or kind.has_model:
+        return kind.where.get("provider")
+    priced = (price for price in catalog.prices if price.event_type == kind.event_type and price.provider)
+    return next((price.provider for price in priced), None)
+
+
+def _cell(market: _Market, span: Span, kind: EventKind, count: float) -> dict[str, object]:
+    months = (span.last - span.first) / DAYS_PER_MONTH * (1.0 if span.is_served else UNSERVED_ACTIVITY)
+    sizes = _sizes(span, kind, max(count / months, 1e-9))
+    provider = _provider_for(kind, market.catalog)
+    own = market.models["provider"].to_list()
     pool = [place for place, name in enumerate(own) if provider in (None, name)] if kind.has_model else []
     constant = kind.where.get("model") or (kind.where.get("resource") if kind.has_model else None)
-    place = _source_for(kind, span.customer_id, sources)
-    source = sources[place]
     has_model = kind.has_model and bool(pool or constant)
-    row: dict[str, object] = {
+    place = _source_for(kind, span.customer_id, market.sources)
+    source = market.sources[place]
+    says_model = has_model and _takes(kind, source, "model", "resource") is not None
+    counted = (meter.field for meter in kind.meters if meter.aggregation == "unique")
+    fixed = {f"property_{n}": kind.where.get(f"properties.{name}") for n, name in enumerate(market.keys)}
+    return {
         "customer_id": span.customer_id,
         "event_type": kind.event_type,
         "source": place,
         "first_day": span.first,
         "last_day": span.last,
-        "rate": count / sum(weights[span.first : span.last]),
+        "rate": count / sum(market.weights[span.first : span.last]),
         "is_gauge": kind.is_gauge,
         "has_model": has_model,
         "has_tokens": kind.has_tokens or has_model,
         "shared_quantity": _shared_quantity(kind, source),
         "is_whole": not _is_measure(kind),
-        "resource_is_model": kind.resource_is_model
-        or (has_model and _takes(kind, source, "model", "resource") is not None),
+        "resource_is_model": kind.resource_is_model or says_model,
         "resource_count": _resources(kind),
-        "mean_quantity": max(quantity, 0.01),
-        "mean_tokens": min(max(tokens, 8.0), 150_000.0),
-        "level": level,
-        "user_count": users,
-        "value_count": values,
-        "hour_shift": _shift(zones.get(span.customer_id, "UTC"), start),
+        "mean_quantity": max(sizes.quantity, 0.01),
+        "mean_tokens": min(max(sizes.tokens, 8.0), 150_000.0),
+        "level": sizes.level,
+        "user_count": sizes.users,
+        "value_count": sizes.values,
+        "hour_shift": _shift(market.zones.get(span.customer_id, "UTC"), market.start),
         "model_first": pool[0] if pool else 0,
         "model_count": len(pool),
         "fixed_provider": provider,
         "fixed_model": constant,
         "fixed_resource": kind.where.get("resource"),
         "fixed_user_id": kind.where.get("user_id"),
-        "summed": summed,
+        "summed": sizes.summed,
         "per": next((meter.per for meter in kind.meters if meter.per), None),
-        "counted": next(
-            (m.field for m in kind.meters if m.aggregation == "unique" and m.field != "user_id"), None
-        ),
-    }
-    return row | {
-        f"property_{place}": kind.where.get(f"properties.{name}") for place, name in enumerate(keys)
+        "counted": next((field for field in counted if field != "user_id"), None),
+        **fixed,
     }

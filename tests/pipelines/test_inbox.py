@@ -25,6 +25,8 @@ from pipelines.cli.show.run_summary import print_summary
 from pipelines.errors import MeterhouseError
 from pipelines.home import Home
 from pipelines.ingest import BatchResult, IngestReport, batches, ingest_inbox, pending, pending_files
+from pipelines.ingest.formats import READERS
+from pipelines.ingest.formats.jsonl import JsonLinesReader
 from pipelines.ingest.formats.parquet import ParquetReader
 from pipelines.ingest.formats.reader import UnopenedError, opening
 from pipelines.ingest.mapping import plan_for
@@ -465,14 +467,14 @@ def test_a_file_that_the_system_stops_giving_is_left_and_the_others_are_read(hom
     put(home, "a.jsonl", lines(event("e1")))
     put(home, "b.jsonl", lines(event("e2")))
 
-    class Failing(batches.JsonLinesReader):
+    class Failing(JsonLinesReader):
         def blocks(self):
             yield from super().blocks()
             if self.path.name == "a.jsonl":
                 raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(batches, "JsonLinesReader", Failing)
+        patch.setitem(READERS, "jsonl", Failing)
         report = machine.ingest(home)
     assert left(report) == {"a.jsonl": "cannot be opened: Input/output error"}
     assert [row["event_id"] for row in events(home)] == ["e2"]
@@ -497,7 +499,7 @@ def test_a_file_that_is_refused_for_a_moment_keeps_its_turn(home, machine, monke
 
         return wrapped
 
-    class Refusing(batches.JsonLinesReader):
+    class Refusing(JsonLinesReader):
         def blocks(self):
             yield from super().blocks()
             refuse(self.path)
@@ -510,7 +512,7 @@ def test_a_file_that_is_refused_for_a_moment_keeps_its_turn(home, machine, monke
         case "hash":
             monkeypatch.setattr(inbox, "identify", refusing(inbox.identify))
         case "read":
-            monkeypatch.setattr(batches, "JsonLinesReader", Refusing)
+            monkeypatch.setitem(READERS, "jsonl", Refusing)
     report = machine.ingest(home)
     assert refused
     assert left(report) == {}

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from pipelines.errors import MeterhouseError
+from pipelines.ingest.formats import format_of
 
-TEXT_FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
 # How programs that copy and download call a file until it is whole.
 _UNFINISHED = (".tmp", ".part", ".crdownload")
 _NAMED = 3
@@ -37,7 +37,7 @@ class Delivery:
     :param path: where it lies, links resolved.
     :param name: path relative to the inbox, with slashes, as it is shown.
     :param key: the same as the system has it.
-    :param format: jsonl, csv or parquet.
+    :param format: a key of ``formats.READERS``.
     """
 
     path: Path
@@ -60,16 +60,6 @@ class LeftFile:
     reason: str
     is_told: bool = True
     may_count: bool = False
-
-
-def file_format(name: str) -> str | None:
-    """jsonl, csv or parquet; None: not a usage file."""
-    lower = name.lower()
-    if lower.endswith(".parquet"):
-        return "parquet"
-    return next(
-        (kind for ending, kind in TEXT_FORMATS.items() if lower.removesuffix(".gz").endswith(ending)), None
-    )
 
 
 def shown(name: str) -> str:
@@ -177,7 +167,7 @@ def _look_at(entry: os.DirEntry[str], key: str, root: Path) -> Delivery | LeftFi
             return followed
         path = followed
     status = path.stat()
-    form = file_format(entry.name)
+    form = format_of(entry.name)
     if stat.S_ISDIR(status.st_mode):
         return path
     if not stat.S_ISREG(status.st_mode):
