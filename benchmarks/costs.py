@@ -8,7 +8,7 @@ are right does not belong here.
 """
 
 import argparse
-import os
+import json
 import shutil
 import tempfile
 import time
@@ -25,6 +25,8 @@ from pipelines.catalog import load_configuration, save_versions
 from pipelines.catalog.products import copy_product
 from pipelines.costs import current_version, refresh_prices, resolve_new_names
 from pipelines.home import Home
+from pipelines.lake.commits import last_commit
+from pipelines.lake.places import files_besides_commits
 
 PROJECT = Path(__file__).parents[1] / "dbt_project"
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
@@ -99,19 +101,21 @@ def _compiled(home: Home) -> tuple[str, str]:
     """The SQL of int_daily_activity and of the plain aggregation; what they read is built."""
     configuration = load_configuration(home)
     save_versions(home, configuration)
-    os.environ |= {
-        "METERHOUSE_HOME": str(home.root),
-        "METERHOUSE_WAREHOUSE_FILE": str(home.warehouse_file),
-        "METERHOUSE_AS_OF": AS_OF.isoformat(),
-        "METERHOUSE_BUILD_ID": "benchmark",
-        "METERHOUSE_CATALOG_VERSION": configuration.catalog_version,
-        "METERHOUSE_ACCOUNTS_VERSION": configuration.accounts_version,
-        "METERHOUSE_PRICES_VERSION": current_version(),
-        "METERHOUSE_CODE_VERSION": "benchmark",
-        "METERHOUSE_REBUILD": "{}",
+    told = {
+        "home": str(home.root),
+        "warehouse_file": str(home.warehouse_file),
+        "as_of": AS_OF.isoformat(),
+        "build_id": "benchmark",
+        "catalog_version": configuration.catalog_version,
+        "accounts_version": configuration.accounts_version,
+        "prices_version": current_version(),
+        "code_version": "benchmark",
+        "rebuild": {},
+        "lake_head": str(last_commit(home) or ""),
+        "lake_files": files_besides_commits(home, current_version()),
     }
     where = [f"--project-dir={PROJECT}", f"--profiles-dir={PROJECT}", f"--target-path={home.cache / 'dbt'}",
-             f"--log-path={home.cache / 'dbt'}", "--quiet"]  # fmt: skip
+             f"--log-path={home.cache / 'dbt'}", f"--vars={json.dumps(told)}", "--quiet"]  # fmt: skip
     built = dbtRunner().invoke(["run", *where, "--select", "+int_daily_activity"])
     assert built.success, built.exception
     inline = dbtRunner().invoke(["compile", *where, "--inline", PLAIN])

@@ -5,7 +5,6 @@ its own and takes dbt's start-up off. What the day-level tables cost belongs to 
 """
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -21,6 +20,8 @@ import yaml
 from pipelines.catalog import load_configuration, save_versions
 from pipelines.home import Home
 from pipelines.lake.batches import ensure_lake
+from pipelines.lake.commits import last_commit
+from pipelines.lake.places import files_besides_commits
 from pipelines.warehouse.project import PROJECT_DIR
 
 FIRST_DAY = date(2024, 1, 1)
@@ -126,15 +127,16 @@ def measure(home: Home, customers: int, meters: int, cycles: int) -> Result:
 def _dbt(home: Home, as_of: date, select: str, exclude: str = "") -> None:
     configuration = load_configuration(home)
     settings = {
-        "METERHOUSE_HOME": str(home.root),
-        "METERHOUSE_WAREHOUSE_FILE": str(home.warehouse_file),
-        "METERHOUSE_AS_OF": f"{as_of}T00:00:00+00:00",
-        "METERHOUSE_BUILD_ID": "benchmark",
-        "METERHOUSE_CATALOG_VERSION": configuration.catalog_version,
-        "METERHOUSE_ACCOUNTS_VERSION": configuration.accounts_version,
-        "METERHOUSE_CODE_VERSION": "benchmark",
-        "METERHOUSE_LAKE_HEAD": "",
-        "METERHOUSE_REBUILD": "{}",
+        "home": str(home.root),
+        "warehouse_file": str(home.warehouse_file),
+        "as_of": f"{as_of}T00:00:00+00:00",
+        "build_id": "benchmark",
+        "catalog_version": configuration.catalog_version,
+        "accounts_version": configuration.accounts_version,
+        "code_version": "benchmark",
+        "lake_head": str(last_commit(home) or ""),
+        "lake_files": files_besides_commits(home, ""),
+        "rebuild": {},
     }
     command = [
         str(Path(sys.executable).with_name("dbt")),
@@ -149,12 +151,14 @@ def _dbt(home: Home, as_of: date, select: str, exclude: str = "") -> None:
         str(PROJECT_DIR),
         "--target-path",
         str(home.cache / "dbt"),
+        "--vars",
+        json.dumps(settings),
         "--select",
         *select.split(),
     ]
     if exclude:
         command += ["--exclude", *exclude.split()]
-    subprocess.run(command, env=os.environ | settings, check=True)
+    subprocess.run(command, check=True)
 
 
 def _write_documents(home: Home, customers: int, meters: int, *, bills_all: bool) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import BinaryIO
 
@@ -69,6 +70,42 @@ def on_disk(path: Path) -> Iterator[BinaryIO]:
         os.fsync(sink.fileno())
 
 
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """What a folder holds under names that match, as in a shell, in order; nothing where there is none.
+
+    ``Path.glob`` gives nothing, too, where the system will not say what is there.
+
+    :raises OSError: the system will not say.
+    """
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    may_be_hidden = pattern.startswith(".")
+    return [
+        folder / name
+        for name in sorted(names)
+        if fnmatchcase(name, pattern) and (may_be_hidden or not name.startswith("."))
+    ]
+
+
+def below(folder: Path) -> list[Path]:
+    """Every file below a folder, links and all else that is no folder, in order; none where there is none.
+
+    :raises OSError: the system will not say what is there; ``Path.rglob`` leaves it out.
+    """
+    return sorted(
+        Path(parent, name)
+        for parent, folders, names in os.walk(folder, onerror=_raise)
+        for name in (*names, *(name for name in folders if Path(parent, name).is_symlink()))
+    )
+
+
+def _raise(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
 def open_to_others(folders: Iterable[Path]) -> list[Path]:
     """Those that others may read or enter."""
     return [folder for folder in folders if folder.stat().st_mode & 0o077]
@@ -87,7 +124,8 @@ def tighten(folders: Iterable[Path]) -> None:
 
 
 def _inside(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder, topdown=False):
+    # What this process may not look into is not its to close.
+    for parent, folders, names in os.walk(folder, topdown=False, onerror=None):
         yield from (Path(parent, name) for name in (*names, *folders))
 
 

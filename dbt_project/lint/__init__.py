@@ -13,6 +13,7 @@ LISTS = {
     "event_columns",
     "rebuild_request",
     "column_values",
+    "lake_files",
     "new_commit_files",
     "snapshot_columns",
 }

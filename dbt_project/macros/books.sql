@@ -29,7 +29,7 @@
 
 {#- The last day that a cycle may have to be part of the closing being computed; without one, any day. -#}
 {% macro is_within_closing(period_end) -%}
-    {%- set through = knowledge("METERHOUSE_CLOSE_THROUGH") -%}
+    {%- set through = knowledge("close_through") -%}
     {%- if through -%}
         {{ period_end }} <= date {{ quoted(through) }} + 1
     {%- else -%}
@@ -40,7 +40,7 @@
 {#- What the corrections of an issued invoice must come to together, in units of its currency, to be issued by the
     closing being computed. -#}
 {% macro corrections_from() -%}
-    cast({{ quoted(knowledge("METERHOUSE_CORRECTIONS_FROM") or "0") }} as decimal(38, 12))
+    cast({{ quoted(knowledge("corrections_from") or "0") }} as decimal(38, 12))
 {%- endmacro %}
 
 {#- What was billed for the line of a relation like int_line_differences, and what it should be. -#}
@@ -101,7 +101,7 @@
 
 {#- Whether a closing is being computed; what only a closing needs is left out of other builds. -#}
 {% macro is_closing() %}
-    {{ return(knowledge("METERHOUSE_CLOSE_THROUGH") != "") }}
+    {{ return(knowledge("close_through") != "") }}
 {% endmacro %}
 
 {#- Events near the cycles being corrected: `fresh` of batches that the first statement among them did not know; `gone`

@@ -11,15 +11,13 @@
 {% macro is_priced(status) -%}{{ status }} = {{ cost_statuses().priced }}{%- endmacro %}
 
 {#- The price list version in use; none if the build is not told of one. -#}
-{% macro prices_version() -%}{{ env_var("METERHOUSE_PRICES_VERSION", "") if execute else "" }}{%- endmacro %}
+{% macro prices_version() -%}{{ var("prices_version", "") if execute else "" }}{%- endmacro %}
 
 {#- Files of the price list version in use, below its folder. -#}
 {% macro price_files(pattern) %}
     {%- set version = prices_version() -%}
     {%- if not version -%}{{ return([]) }}{%- endif -%}
-    {{ return(column_values(
-        "select file from " ~ list_files(lake_path("prices/" ~ version ~ "/" ~ pattern)) ~ " order by file"
-    ) | list) }}
+    {{ return(lake_files("prices/" ~ version ~ "/" ~ pattern)) }}
 {% endmacro %}
 
 {#- The rows of these files, or none of the given columns: what is not priced is listed, it never stops a build. -#}

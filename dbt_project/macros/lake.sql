@@ -10,18 +10,18 @@
 {#- source() is called for the lineage; the location depends on the version in use. -#}
 {% macro catalog_table(name) -%}
     {%- set lineage = source("catalog", name) -%}
-    {{ read_files([lake_path("catalog/" ~ setting("METERHOUSE_CATALOG_VERSION") ~ "/" ~ name ~ ".parquet")]) }}
+    {{ read_files([lake_path("catalog/" ~ setting("catalog_version") ~ "/" ~ name ~ ".parquet")]) }}
 {%- endmacro %}
 
 {% macro accounts_table(name) -%}
     {%- set lineage = source("accounts", name) -%}
-    {{ read_files([lake_path("accounts/" ~ setting("METERHOUSE_ACCOUNTS_VERSION") ~ "/" ~ name ~ ".parquet")]) }}
+    {{ read_files([lake_path("accounts/" ~ setting("accounts_version") ~ "/" ~ name ~ ".parquet")]) }}
 {%- endmacro %}
 
 {#- Condition: this build is about the customer. Models read few columns of few tables before they can say so, and
     everything after them is small by itself. -#}
 {% macro is_customer_known(customer_id) -%}
-    {%- set file = knowledge("METERHOUSE_CUSTOMERS") -%}
+    {%- set file = knowledge("customers") -%}
     {%- if file -%}
         {{ customer_id }} in (select customers.customer_id from {{ read_files([file]) }} as customers)
     {%- else -%}
@@ -29,16 +29,28 @@
     {%- endif -%}
 {%- endmacro %}
 
+{#- Files of the lake that may be absent, by a pattern in which * stands for any name; those that the build was told of,
+    in order. It does not look itself: to a query, a folder that the system will not open is an empty one. -#}
+{% macro lake_files(pattern) %}
+    {%- if not execute -%}{{ return([]) }}{%- endif -%}
+    {%- set wanted = pattern.replace(".", "[.]").replace("*", "[^/]*") -%}
+    {%- set files = [] -%}
+    {%- for file in var("lake_files") if modules.re.fullmatch(wanted, file) -%}
+        {%- do files.append(lake_path(file)) -%}
+    {%- endfor -%}
+    {{ return(files) }}
+{% endmacro %}
+
 {#- Files of a ledger table that grows by closing (lake/ledger/<table>/<closing number>.parquet), of the closings that
     this build knows; maybe none. -#}
 {% macro closing_files(table) %}
-    {%- set known = knowledge("METERHOUSE_KNOWN_CLOSING") -%}
-    {%- set query -%}
-        select file from {{ list_files(lake_path("ledger/" ~ table ~ "/*.parquet")) }}
-        {% if known -%} where cast(parse_filename(file, true) as integer) <= {{ known }} {%- endif %}
-        order by file
-    {%- endset -%}
-    {{ return(column_values(query) | list) }}
+    {%- set known = knowledge("known_closing") -%}
+    {%- set files = [] -%}
+    {%- for file in lake_files("ledger/" ~ table ~ "/*.parquet") -%}
+        {%- set number = file.split("/")[-1].split(".")[0] | int -%}
+        {%- if not known or number <= known | int -%}{%- do files.append(file) -%}{%- endif -%}
+    {%- endfor -%}
+    {{ return(files) }}
 {% endmacro %}
 
 {% macro column_values(query) %}
@@ -49,33 +61,25 @@
 {#- Commits after the last one that the relation holds. The empty schema file comes first: it gives the types and keeps
     the list from being empty. -#}
 {% macro new_commit_files(relation=none) %}
-    {%- set query -%}
-        select file
-        from (
-            select file, try_cast(parse_filename(file, true) as bigint) as commit_number
-            from {{ list_files(lake_path("commits/*.parquet")) }}
-            where regexp_full_match(parse_filename(file, true), '[1-9][0-9]*')
-        ) as commits
-        {% if relation -%}
-        where commit_number > (select coalesce(max(commit_number), 0) from {{ relation }})
-        {%- endif %}
-        order by commit_number
-    {%- endset -%}
-    {{ return([lake_path("schema/commits.parquet")] + (column_values(query) | list)) }}
+    {%- set files = [lake_path("schema/commits.parquet")] -%}
+    {%- if execute -%}
+        {%- set held = (column_values("select max(commit_number) from " ~ relation)[0] or 0) | int if relation else 0 -%}
+        {%- for number in range(held + 1, (lake_head().split(":")[0] or 0) | int + 1) -%}
+            {%- do files.append(lake_path("commits/" ~ number ~ ".parquet")) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(files) }}
 {% endmacro %}
 
 {#- Condition: this build knows the batch. -#}
 {% macro is_batch_known(batch_id) -%}
-    {%- set known = knowledge("METERHOUSE_KNOWN_BATCHES") -%}
+    {%- set known = knowledge("known_batches") -%}
     {%- if known -%}
         {{ batch_id }} in (select known.batch_id from {{ read_files([known]) }} as known)
     {%- else -%}
         true
     {%- endif -%}
 {%- endmacro %}
-
-{% macro list_files(pattern) -%}{{ return(adapter.dispatch("list_files")(pattern)) }}{%- endmacro %}
-{% macro default__list_files(pattern) -%}glob({{ quoted(pattern) }}){%- endmacro %}
 
 {#- Accepted events: of those rows of stg_lake__batch_dates that satisfy the condition and whose batch counts; with
     `are_replaced`, whose batch counts no longer. -#}

@@ -3,7 +3,7 @@
 {#- An exported table, each column in its type; before the first export a table without rows. -#}
 {% macro exported_rows(table, columns) -%}
     {%- set lineage = source("ledger", table) -%}
-    {%- set files = column_values("select file from " ~ list_files(lake_path("ledger/" ~ table ~ ".parquet"))) | list -%}
+    {%- set files = lake_files("ledger/" ~ table ~ ".parquet") -%}
     (
         select
             {% for column, type in columns.items() -%}

@@ -1,14 +1,14 @@
-{#- What a build is told. The values are read only while executing, so that a new clock or a new
-    catalog version does not make dbt parse the whole project again. No defaults that could pass
-    for a real value: a build without its settings fails. -#}
+{#- What a build is told, as dbt's variables: they are of one invocation, where the environment is of a process. The
+    values are read only while executing, so that a new clock or a new catalog version does not make dbt parse the
+    whole project again. No defaults that could pass for a real value: a build without its settings fails. -#}
 
 {% macro setting(name) -%}
-    {%- if execute -%}{{ env_var(name) }}{%- else -%}not-known-while-parsing{%- endif -%}
+    {%- if execute -%}{{ var(name) }}{%- else -%}not-known-while-parsing{%- endif -%}
 {%- endmacro %}
 
 {#- The clock of this build, an instant. -#}
 {% macro as_of() -%}
-    {%- if execute -%}cast('{{ setting("METERHOUSE_AS_OF") }}' as timestamp with time zone)
+    {%- if execute -%}cast('{{ setting("as_of") }}' as timestamp with time zone)
     {%- else -%}cast('1970-01-01T00:00:00+00:00' as timestamp with time zone){%- endif -%}
 {%- endmacro %}
 
@@ -16,20 +16,20 @@
     computes what was known before, or for some customers only, is told. -#}
 {% macro knowledge(name) %}
     {%- if not execute -%}{{ return("") }}{%- endif -%}
-    {{ return(env_var(name, "")) }}
+    {{ return(var(name, "")) }}
 {% endmacro %}
 
-{% macro build_id() -%}{{ setting("METERHOUSE_BUILD_ID") }}{%- endmacro %}
+{% macro build_id() -%}{{ setting("build_id") }}{%- endmacro %}
 
 {#- What a person asked to be rebuilt: {"days": [...]}, {"months": [...]}, {"all": true} or {}. -#}
 {% macro rebuild_request(part) %}
     {%- if not execute -%}{{ return([]) }}{%- endif -%}
-    {{ return(fromjson(env_var("METERHOUSE_REBUILD", "{}")).get(part, [])) }}
+    {{ return(var("rebuild", {}).get(part, [])) }}
 {% endmacro %}
 
 {#- The last commit of the lake, as <number>:<SHA-256 of its file>. -#}
-{% macro lake_head() -%}{{ setting("METERHOUSE_LAKE_HEAD") }}{%- endmacro %}
+{% macro lake_head() -%}{{ setting("lake_head") }}{%- endmacro %}
 
-{% macro lake_path(relative) -%}{{ setting("METERHOUSE_HOME") }}/lake/{{ relative }}{%- endmacro %}
+{% macro lake_path(relative) -%}{{ setting("home") }}/lake/{{ relative }}{%- endmacro %}
 
 {% macro quoted(value) -%}'{{ value | string | replace("'", "''") }}'{%- endmacro %}

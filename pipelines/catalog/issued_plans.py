@@ -15,6 +15,7 @@ from pipelines.catalog.configuration import Configuration
 from pipelines.catalog.tables import Table, catalog_tables
 from pipelines.errors import ConfigurationError, Fault
 from pipelines.figures import plain_text
+from pipelines.files import matching
 from pipelines.home import Home
 from pipelines.lake.places import catalog_folder, export_folder
 
@@ -73,7 +74,7 @@ def changed_plans(home: Home, configuration: Configuration) -> Iterator[Fault]:
 def _used_versions(home: Home) -> list[tuple[str, date, str, str]]:
     """Plan, version, catalog version, and the first invoice that was issued or corrected with these."""
     folder = export_folder(home)
-    if not any((folder / "closings").glob("[0-9]*.parquet")):
+    if not matching(folder / "closings", "[0-9]*.parquet"):
         return []
     query = """
         select plan_id, plan_version, catalog_version, min(invoice_number)
@@ -83,7 +84,7 @@ def _used_versions(home: Home) -> list[tuple[str, date, str, str]]:
     """
     tables = {"periods": "issued_periods", "invoices": "issued_invoices", "closings": "closings"}
     files = {
-        name: [str(file) for file in (folder / table).glob("[0-9]*.parquet")]
+        name: [str(file) for file in matching(folder / table, "[0-9]*.parquet")]
         for name, table in tables.items()
     }
     with duckdb.connect() as connection:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.files import on_disk
+from pipelines.files import matching, on_disk
 from pipelines.home import Home
 from pipelines.lake.places import versions_folder
 
@@ -81,7 +81,7 @@ def versions_at(home: Home, instant: datetime) -> Versions | None:
 
 
 def _files(home: Home) -> list[Path]:
-    return sorted(versions_folder(home).glob("[0-9]*.parquet"))
+    return matching(versions_folder(home), "[0-9]*.parquet")
 
 
 def _read(file: Path) -> Use:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pipelines.catalog.configuration import Configuration
 from pipelines.catalog.documents import Document
 from pipelines.catalog.tables import Table, accounts_tables, catalog_tables, table_of
-from pipelines.files import on_disk, sync
+from pipelines.files import matching, on_disk, sync
 from pipelines.home import Home
 from pipelines.lake.places import accounts_folder, catalog_folder
 
@@ -40,7 +40,7 @@ def _save(folder: Path, tables: Sequence[Table], prefix: str, documents: Iterabl
         "path sha256 content",
         ((d.file, d.sha256, d.content) for d in documents if d.file.startswith(prefix)),
     )
-    for leftover in folder.parent.glob(".*.tmp"):
+    for leftover in matching(folder.parent, ".*.tmp"):
         shutil.rmtree(leftover)
     aside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     aside.mkdir(parents=True)

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from pipelines.costs.price_list import NAMES, current_version, write_parquet
 from pipelines.errors import MeterhouseError
-from pipelines.files import sync
+from pipelines.files import matching, sync
 from pipelines.home import Home
 from pipelines.lake.commits import Lake, read_lake
 from pipelines.lake.places import prices_folder
@@ -133,7 +133,7 @@ def _names_in(lake: Lake, batches: set[str]) -> set[Name]:
 
 def _known(folder: Path) -> set[Name]:
     rows: set[Name] = set()
-    for file in folder.glob("[!.]*.parquet"):
+    for file in matching(folder, "*.parquet"):
         columns = pq.read_table(file, columns=list(_KEY)).to_pydict()
         rows.update(zip(*(columns[name] for name in _KEY), strict=True))
     return rows

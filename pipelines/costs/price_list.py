@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.money import PRECISION, PRICE_SCALE
-from pipelines.files import on_disk, sync
+from pipelines.files import matching, on_disk, sync
 from pipelines.home import Home
 from pipelines.lake.places import prices_folder
 
@@ -127,7 +127,7 @@ def refresh_prices(home: Home, as_of: datetime) -> PriceListVersion:
     folder = prices_folder(home, version)
     is_new = not folder.exists()
     if is_new:
-        for leftover in folder.parent.glob(".*.tmp"):
+        for leftover in matching(folder.parent, ".*.tmp"):
             shutil.rmtree(leftover)
         aside = folder.with_name(f".{version}.{os.getpid()}.tmp")
         (aside / "names").mkdir(parents=True)

@@ -15,6 +15,7 @@ import polars as pl
 
 from models.frames import BATCHES, empty_frame
 from pipelines.errors import MeterhouseError
+from pipelines.files import matching
 from pipelines.ingest.readings import next_id
 from pipelines.lake.batches import Batch
 from pipelines.lake.commits import Lake, LakeFile, content_of
@@ -65,7 +66,7 @@ def restate(batch: Batch, replaces: str, shared: pl.DataFrame, as_of: datetime) 
         engine.execute("set timezone = 'UTC'")
         engine.register("shared", shared.to_arrow())
         _create(engine, "mine", "events", [lake.path(file) for file in lake.files_of("events", replaces)])
-        _create(engine, "said", "events", sorted(batch.folder.glob("events-*.parquet")))
+        _create(engine, "said", "events", matching(batch.folder, "events-*.parquet"))
         engine.execute(f"""
             create table taken_out as
             select {_DATED} from mine where batch_id = '{replaces}'

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from models.frames import BATCHES, COMMITS, SCHEMA_VERSION, empty_frame
 from pipelines.errors import MeterhouseError
-from pipelines.files import sync
+from pipelines.files import matching, sync
 from pipelines.home import Home
 from pipelines.lake.places import (
     commit_file,
@@ -175,8 +175,7 @@ class Lake:
 def commit_numbers(home: Home) -> list[int]:
     """The numbers of the commits there are, in order. Files with other names are none."""
     folder = commits_folder(home)
-    names = [entry.name for entry in os.scandir(folder)] if folder.exists() else []
-    stems = (name.removesuffix(".parquet") for name in names if name.endswith(".parquet"))
+    stems = (path.stem for path in matching(folder, "*.parquet"))
     return sorted(int(stem) for stem in stems if stem.isascii() and stem.isdigit() and stem[0] != "0")
 
 
@@ -488,7 +487,7 @@ def _disagrees(lake: Lake, file: LakeFile, why: str) -> LakeError:
 def _read_manifests(home: Home) -> Iterator[tuple[dict[str, Any], list[LakeFile]]]:
     folder = manifests_folder(home)
     added = {name: None for name in BATCHES.columns}
-    for path in sorted(folder.glob("[!.]*.parquet")) if folder.exists() else ():
+    for path in matching(folder, "*.parquet"):
         try:
             [row] = pq.read_table(path).to_pylist()
             batch = {**added, **row}
@@ -516,8 +515,8 @@ def _remove_old_leftovers(lake: Lake) -> None:
     staging = staging_folder(lake.home)
     for folder in staging.iterdir() if staging.exists() else ():
         if folder.name not in lake.batches:
-            for path in (lake.home.lake / "events").glob(f"event_date=*/{folder.name}.parquet"):
-                path.unlink()
+            for day in matching(lake.home.lake / "events", "event_date=*"):
+                (day / f"{folder.name}.parquet").unlink(missing_ok=True)
             (lake.home.lake / "rejects" / f"{folder.name}.parquet").unlink(missing_ok=True)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from models.frames import BATCHES, empty_frame
+from pipelines.files import matching
 from pipelines.lake.commits import Lake, Staging
 
 VERSIONED = ("catalog", "accounts")
@@ -38,20 +39,18 @@ def _new_files(lake: Lake) -> Iterator[tuple[str, Path]]:
     for kind in VERSIONED:
         for folder in _folders(root / kind):
             if f"{kind}/{folder.name}" not in listed:
-                yield from ((kind, path) for path in folder.glob("[!.]*.parquet"))
+                yield from ((kind, path) for path in matching(folder, "*.parquet"))
     for folder in _folders(root / "prices"):
         if f"prices/{folder.name}" not in listed:
             yield from (("prices", folder / f"{name}.parquet") for name in ("rows", "list"))
-        for path in (folder / "names").glob("[!.]*.parquet"):
+        for path in matching(folder / "names", "*.parquet"):
             is_ours = re.fullmatch(r"[0-9a-f]{32}\.parquet", path.name)
             if is_ours and path.relative_to(root).as_posix() not in lake.files:
                 yield "prices", path
-    for path in (root / "versions").glob("[0-9]*.parquet"):
+    for path in matching(root / "versions", "[0-9]*.parquet"):
         if path.relative_to(root).as_posix() not in lake.files:
             yield "versions", path
 
 
 def _folders(folder: Path) -> list[Path]:
-    if not folder.exists():
-        return []
-    return [path for path in folder.iterdir() if not path.name.startswith(".") and path.is_dir()]
+    return [path for path in matching(folder, "*") if path.is_dir()]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.files import below
 from pipelines.home import Home
 
 
@@ -43,7 +44,4 @@ def is_of_lake(home: Home, path: Path) -> bool:
 
 
 def _links(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
-        for name in sorted([*folders, *names]):
-            if (path := Path(parent, name)).is_symlink():
-                yield path
+    return (path for path in below(folder) if path.is_symlink())

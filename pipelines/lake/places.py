@@ -3,6 +3,7 @@
 from datetime import date
 from pathlib import Path
 
+from pipelines.files import below
 from pipelines.home import Home
 
 
@@ -44,6 +45,16 @@ def manifests_folder(home: Home) -> Path:
 def export_folder(home: Home) -> Path:
     """Where the exported tables are: ``<table>.parquet``, always all of them, also when empty."""
     return home.lake / "ledger"
+
+
+def files_besides_commits(home: Home, prices_version: str) -> list[str]:
+    """What a build reads where it is there, below the lake: the ledger's export, a version of prices.
+
+    :param prices_version: empty: of none.
+    :raises OSError: the system will not say what is there.
+    """
+    folders = [export_folder(home), *([prices_folder(home, prices_version)] if prices_version else [])]
+    return [path.relative_to(home.lake).as_posix() for folder in folders for path in below(folder)]
 
 
 def catalog_folder(home: Home, version: str) -> Path:

@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.files import below
 from pipelines.home import Home
 from pipelines.lake.commits import (
     Head,
@@ -173,7 +174,7 @@ def _lost_originals(lake: Lake) -> Iterator[Damage]:
 
     Such a file bears the name of its batch and lies under a day that the manifest lacks.
     """
-    for path in sorted(lake.home.lake.glob("events/event_date=*/[!.]*.parquet")):
+    for path in below(lake.home.lake / "events"):
         batch = lake.batches.get(path.stem)
         name = path.relative_to(lake.home.lake).as_posix()
         if batch is None or name in lake.files or not batch["duplicate_count"]:
@@ -189,10 +190,8 @@ def _lost_originals(lake: Lake) -> Iterator[Damage]:
 def _names(home: Home) -> Iterator[str]:
     folders = [*PROVEN, "batches"]
     for folder in folders:
-        for parent, names, files in os.walk(home.lake / folder):
-            links = [name for name in names if (Path(parent) / name).is_symlink()]
-            for name in (*files, *links):
-                yield (Path(parent) / name).relative_to(home.lake).as_posix()
+        for path in below(home.lake / folder):
+            yield path.relative_to(home.lake).as_posix()
 
 
 def _count(number: int) -> str:

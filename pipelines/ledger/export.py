@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 from filelock import FileLock
 
-from pipelines.files import on_disk
+from pipelines.files import matching, on_disk
 from pipelines.home import Home
 from pipelines.lake.places import export_folder
 from pipelines.ledger.books_schema import (
@@ -85,7 +85,7 @@ def export_books(engine: sa.Engine, home: Home) -> None:
     with FileLock(home.ledger / ".export.lock"), engine.connect() as connection:
         issued: set[int] = set(connection.scalars(sa.select(closings.c.closing_number)))
         written = {
-            table: {int(file.stem) for file in (folder / table.name).glob("[0-9]*.parquet")}
+            table: {int(file.stem) for file in matching(folder / table.name, "[0-9]*.parquet")}
             for table in BOOKS
         }
         if strange := written[closings] - issued:
@@ -143,7 +143,7 @@ def find_damaged_exports(engine: sa.Engine, home: Home) -> list[Path]:
     damaged: list[Path] = []
     with engine.connect() as connection:
         for table in BOOKS:
-            for file in sorted((folder / table.name).glob("[0-9]*.parquet")):
+            for file in matching(folder / table.name, "[0-9]*.parquet"):
                 rows = connection.execute(_of_closing(table, int(file.stem))).all()
                 try:
                     is_same = pq.read_table(file).equals(_as_arrow(table.columns, rows))

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipelines import interruption
 from pipelines.errors import ConfigurationError, MeterhouseError
-from pipelines.files import OWNER_FILE, make_private_folder, share, sync
+from pipelines.files import OWNER_FILE, below, make_private_folder, matching, share, sync
 from pipelines.home import Home
 from pipelines.lake.links import RefusedLink, is_of_lake, links_out_of_lake
 from pipelines.lake.proof import need_whole
@@ -116,7 +116,7 @@ def _workplace(beside: Path) -> Iterator[Path]:
 
     Whoever works in one holds its lock, which the system releases when the process ends.
     """
-    for left in beside.glob(f"{_WORKPLACE}*"):
+    for left in matching(beside, f"{_WORKPLACE}*"):
         with suppress(Timeout), FileLock(left / _WORK_LOCK, timeout=0):
             shutil.rmtree(left, ignore_errors=True)
     while True:
@@ -165,8 +165,9 @@ def restore(home: Home, file: Path, on_progress: Progress | None = None) -> Back
         for name in _FOLDERS:
             _move(aside / name, made.root / name)
         for folder in (made.catalog, made.accounts):
-            for path in folder.rglob("*"):
+            for path in below(folder):
                 share(path)
+                share(path.parent)
         (aside / _MANIFEST).replace(made.root / _MANIFEST)
         with open_ledger(made) as ledger:
             try:
@@ -226,7 +227,7 @@ def _move_in(home: Home) -> None:
 def _need_empty(home: Home) -> None:
     """No file that a backup holds is here. Whether a ledger on a server is empty, loading it finds out."""
     for folder in (home.catalog, home.accounts, home.lake, home.ledger):
-        inside = next((path for path in folder.rglob("*") if path.is_file()), None)
+        inside = next((path for path in below(folder) if path.is_file()), None)
         if inside is not None:
             raise ConfigurationError(
                 f"the home is not empty: {inside.relative_to(home.root)} is there; nothing was changed",
@@ -237,7 +238,7 @@ def _need_empty(home: Home) -> None:
 
 def _home_files(home: Home) -> Iterator[tuple[PurePosixPath, Path]]:
     for name in _FOLDERS:
-        for path in sorted((home.root / name).rglob("*")):
+        for path in below(home.root / name):
             inside = PurePosixPath(path.relative_to(home.root).as_posix())
             is_hidden = any(part.startswith(".") for part in inside.parts)
             if name == home.lake.name and not is_of_lake(home, path):
@@ -247,7 +248,7 @@ def _home_files(home: Home) -> Iterator[tuple[PurePosixPath, Path]]:
 
 
 def _ledger_files(dumped: Path) -> Iterator[tuple[PurePosixPath, Path]]:
-    for path in sorted(dumped.glob("*.jsonl")):
+    for path in matching(dumped, "*.jsonl"):
         yield _LEDGER / path.name, path
 
 
@@ -358,9 +359,8 @@ def _copy(source: "_Hashing", target: Path | None) -> int:
         while block := source.read(_BLOCK):
             sink.write(block)
             lines += block.count(b"\n")
-        if target:
-            sink.flush()
-            os.fsync(sink.fileno())
+    if target:
+        sync(target)
     return lines
 
 

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 
+from pipelines.files import matching
 from pipelines.home import Home
 from pipelines.warehouse.measure import Grain
 
@@ -13,7 +14,7 @@ _EARLIEST = date(2000, 1, 1)
 def first_day(home: Home, today: date) -> date:
     """First day of the month of the oldest event in the lake; at least all of last year is on offer."""
     oldest = date(today.year - 1, 1, 1)
-    for folder in (home.lake / "events").glob("event_date=*"):
+    for folder in matching(home.lake / "events", "event_date=*"):
         try:
             oldest = min(oldest, date.fromisoformat(folder.name.partition("=")[2]))
         except ValueError:

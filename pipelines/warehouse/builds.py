@@ -6,9 +6,9 @@ assets to ``pipelines.orchestration``.
 """
 
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ import duckdb
 
 from pipelines import interruption
 from pipelines.errors import MeterhouseError
+from pipelines.files import matching
 from pipelines.home import Home
 from pipelines.lake.commits import last_commit
+from pipelines.lake.places import files_besides_commits
 from pipelines.warehouse import project
 from pipelines.warehouse.aside import building_file
 from pipelines.warehouse.measure import name_rows, open_tables
@@ -79,20 +81,20 @@ def build(
             if on_progress:
                 on_progress(done, total, message.data.node_info.node_name)
 
-    with _environment(_variables(home, settings)):
-        outcome = _invoke(
-            [
-                "build",
-                "--no-write-json",
-                "--exclude-resource-type=unit_test",
-                "--exclude",
-                ON_DEMAND,
-                *(["--select", *select] if select else []),
-            ],
-            target_dir(home),
-            [receive],
-            load_parsed(home),
-        )
+    outcome = _invoke(
+        [
+            "build",
+            "--no-write-json",
+            "--exclude-resource-type=unit_test",
+            "--exclude",
+            ON_DEMAND,
+            *(["--select", *select] if select else []),
+        ],
+        target_dir(home),
+        _told(home, settings),
+        [receive],
+        load_parsed(home),
+    )
     if outcome.result is None:
         raise MeterhouseError(
             f"dbt could not build: {outcome.exception}",
@@ -118,9 +120,8 @@ def rebuild_models(home: Home, settings: BuildSettings, models: Sequence[str]) -
 
     :raises MeterhouseError: one failed.
     """
-    with _environment(_variables(home, settings)):
-        command = ["run", "--no-write-json", "--select", *models]
-        outcome = _invoke(command, target_dir(home), [], load_parsed(home))
+    command = ["run", "--no-write-json", "--select", *models]
+    outcome = _invoke(command, target_dir(home), _told(home, settings), parsed=load_parsed(home))
     _need_success(outcome, target_dir(home), building_file(home))
 
 
@@ -139,12 +140,11 @@ def run_models(
     :raises MeterhouseError: a model failed.
     """
     folder = warehouse_file.parent / "dbt"
-    variables = {**_variables(home, settings), "METERHOUSE_WAREHOUSE_FILE": str(warehouse_file)}
+    told = {**_told(home, settings), "warehouse_file": str(warehouse_file)}
     select = [f"+{model}" if with_parents else model for model in models]
-    with _environment(variables):
-        # Another place of the warehouse would make dbt parse everything again; it gets what was parsed.
-        parsed = load_parsed(home)
-        outcome = _invoke(["run", "--no-write-json", "--select", *select], folder, [], parsed)
+    # Another place of the warehouse would make dbt parse everything again; it gets what was parsed.
+    parsed = load_parsed(home)
+    outcome = _invoke(["run", "--no-write-json", "--select", *select], folder, told, parsed=parsed)
     _need_success(outcome, folder, warehouse_file)
 
 
@@ -164,9 +164,8 @@ def write_docs(home: Home, settings: BuildSettings) -> Path:
 
     :raises MeterhouseError: dbt could not write it.
     """
-    variables = {**_variables(home, settings), "METERHOUSE_WAREHOUSE_FILE": str(home.warehouse_file)}
-    with _environment(variables):
-        outcome = _invoke(["docs", "generate", "--static"], target_dir(home), [])
+    told = {**_told(home, settings), "warehouse_file": str(home.warehouse_file)}
+    outcome = _invoke(["docs", "generate", "--static"], target_dir(home), told)
     if not outcome.success:
         raise MeterhouseError(
             f"dbt could not write its documentation: {outcome.exception}",
@@ -181,15 +180,14 @@ _ASK_CHECK = "run `meterhouse check`; if it finds nothing, the log file has dbt'
 
 def _parse(home: Home, kept: Path) -> None:
     target_dir(home).mkdir(parents=True, exist_ok=True)
-    with _environment({"METERHOUSE_WAREHOUSE_FILE": str(building_file(home))}):
-        outcome = _invoke(["parse"], target_dir(home), [])
+    outcome = _invoke(["parse"], target_dir(home), {"warehouse_file": str(building_file(home))})
     if not outcome.success:
         raise MeterhouseError(
             f"the dbt project does not parse: {outcome.exception}",
             where=str(project.PROJECT_DIR),
             remedy="mend the file it names; `dbt parse` shows it again",
         )
-    for outdated in target_dir(home).glob("manifest-*"):
+    for outdated in matching(target_dir(home), "manifest-*"):
         outdated.unlink(missing_ok=True)
     # The second is dbt's own form of it; the first is looked for, so it is written last.
     for written, place in (("partial_parse.msgpack", _parsed(kept)), ("manifest.json", kept)):
@@ -216,43 +214,40 @@ def load_parsed(home: Home) -> Any:  # noqa: ANN401
     return parsed
 
 
-def _variables(home: Home, settings: BuildSettings) -> dict[str, str]:
+def _told(home: Home, settings: BuildSettings) -> dict[str, Any]:
+    """What macros read as ``var(...)``: of this invocation alone, whatever else this process builds."""
     return {
-        "METERHOUSE_HOME": str(home.root),
-        "METERHOUSE_WAREHOUSE_FILE": str(building_file(home)),
-        "METERHOUSE_AS_OF": settings.as_of.isoformat(),
-        "METERHOUSE_BUILD_ID": settings.build_id,
-        "METERHOUSE_CATALOG_VERSION": settings.catalog_version,
-        "METERHOUSE_ACCOUNTS_VERSION": settings.accounts_version,
-        "METERHOUSE_PRICES_VERSION": settings.prices_version,
-        "METERHOUSE_CODE_VERSION": settings.code_version,
-        "METERHOUSE_LAKE_HEAD": str(last_commit(home) or ""),
-        "METERHOUSE_REBUILD": json.dumps(settings.rebuild),
+        "home": str(home.root),
+        "warehouse_file": str(building_file(home)),
+        "as_of": settings.as_of.isoformat(),
+        "build_id": settings.build_id,
+        "catalog_version": settings.catalog_version,
+        "accounts_version": settings.accounts_version,
+        "prices_version": settings.prices_version,
+        "code_version": settings.code_version,
+        "lake_head": str(last_commit(home) or ""),
+        "lake_files": files_besides_commits(home, settings.prices_version),
+        "rebuild": settings.rebuild,
         **settings.scope.variables(),
     }
 
 
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+_one_dbt = threading.RLock()
+"""dbt keeps one adapter, with its connections and flags, for a whole process."""
 
 
 def _invoke(
     command: Sequence[str],
     folder: Path,
-    callbacks: Sequence[Callable[[Any], None]],
+    told: Mapping[str, Any],
+    callbacks: Sequence[Callable[[Any], None]] = (),
     parsed: Any = None,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
-    """Run dbt in this process; it writes into the folder. ``parsed``: what ``load_parsed`` gives."""
+    """Run dbt in this process, one command at a time; it writes into the folder.
+
+    :param told: dbt's variables.
+    :param parsed: what ``load_parsed`` gives.
+    """
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
 
@@ -260,12 +255,14 @@ def _invoke(
     kept = [f"--target-path={folder}", f"--log-path={folder}"]
     quiet = ["--log-level=none", "--log-level-file=warn", "--no-print", "--no-use-colors"]
     no_calls = ["--no-send-anonymous-usage-stats", "--no-version-check"]
-    try:
-        runner = dbtRunner(manifest=parsed, callbacks=list(callbacks))
-        outcome = runner.invoke([*quiet, *no_calls, *command, *where, *kept])
-    finally:
-        # dbt keeps the file open for the life of the process otherwise.
-        DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
+    variables = ["--vars", json.dumps(told)]
+    with _one_dbt:
+        try:
+            runner = dbtRunner(manifest=parsed, callbacks=list(callbacks))
+            outcome = runner.invoke([*quiet, *no_calls, *command, *where, *kept, *variables])
+        finally:
+            # dbt keeps the file open for the life of the process otherwise.
+            DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
     # dbt makes an outcome of a signal, too.
     interruption.check()
     return outcome

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pipelines.files import below
 from pipelines.home import Home
 from pipelines.shipped import shipped
 
@@ -30,7 +31,7 @@ def code_version() -> str:
     digest = hashlib.sha256()
     for package in ("meterhouse", "dbt-core", "dbt-duckdb", "duckdb"):
         digest.update(f"{package}=={version(package)}\n".encode())
-    for file in sorted(PROJECT_DIR.rglob("*")):
+    for file in below(PROJECT_DIR):
         inside = file.relative_to(PROJECT_DIR)
         if file.suffix in {".sql", ".yml", ".md", ".csv"} and inside.parts[0] not in {"target", "logs"}:
             digest.update(f"{inside.as_posix()}\n".encode())

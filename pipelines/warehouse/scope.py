@@ -35,20 +35,20 @@ class Scope:
     def variables(self) -> dict[str, str]:
         """The settings that tell dbt; an empty text stands for all."""
         told = {
-            "METERHOUSE_KNOWN_BATCHES": self.batches_file,
-            "METERHOUSE_CUSTOMERS": self.customers_file,
-            "METERHOUSE_KNOWN_CLOSING": self.closing_number,
-            "METERHOUSE_PINNED": self.pinned_folder,
-            "METERHOUSE_CLOSE_THROUGH": self.close_through,
-            "METERHOUSE_CORRECTIONS_FROM": format(self.corrections_from, "f"),
-            "METERHOUSE_TRACED_LINES": self.traced_lines_file,
+            "known_batches": self.batches_file,
+            "customers": self.customers_file,
+            "known_closing": self.closing_number,
+            "pinned": self.pinned_folder,
+            "close_through": self.close_through,
+            "corrections_from": format(self.corrections_from, "f"),
+            "traced_lines": self.traced_lines_file,
         }
         return {name: "" if value is None else str(value) for name, value in told.items()}
 
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """What one build is told; reaches SQL as environment variables.
+    """What one build is told; reaches SQL as variables of dbt.
 
     ``rebuild``: {"days": [...]} or {"months": [...]} that a person wants computed again, or {}.
     """

@@ -169,11 +169,12 @@ def year(tmp_path_factory):
     """Three closings; between them late usage, revisions, prices, plans, meters, zones and start dates change."""
     invoke = builds._invoke
 
-    def without_checks(command, *rest):
+    def without_checks(command, *rest, **named):
         plain = [word for word in command if not word.startswith("--exclude-resource-type")]
         return invoke(
             [*plain, "--exclude-resource-type", "unit_test", "test"] if plain[0] == "build" else command,
             *rest,
+            **named,
         )
 
     with pytest.MonkeyPatch.context() as patch:

@@ -34,15 +34,15 @@ class BooksHome(RatingHome):
         home, last_day, least = Home(self.root), date.fromisoformat(through), Decimal(corrections_from)
         prices = self.versions.get("prices", "")
         told = Scope(close_through=last_day, corrections_from=least).variables()
-        told["METERHOUSE_PRICES_VERSION"] = prices
-        self.build(select=_BUILT, environment=told)
+        told["prices_version"] = prices
+        self.build(select=_BUILT, told=told)
         as_of = datetime.fromisoformat(self.as_of)
         versions = (self.versions["catalog"], self.versions["accounts"], prices)
         pinned = rate_pinned_periods(home, Knowledge(as_of, *versions), self.warehouse_file)
         if pinned:
             self.builds -= 1
-            told |= {"METERHOUSE_PINNED": str(pinned)}
-            self.build(select=" ".join(CLOSING_MODELS), environment=told)
+            told |= {"pinned": str(pinned)}
+            self.build(select=" ".join(CLOSING_MODELS), told=told)
         with open_ledger(home, "") as ledger:
             known = len(all_closings(ledger))
         terms = Terms(last_day, as_of, *versions, "tests", corrections_from=least)

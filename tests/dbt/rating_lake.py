@@ -5,7 +5,6 @@ No validation and no ingest: what a row says is what the models read.
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,7 +21,8 @@ from parsed import parsed_project
 from models.frames import BATCHES, empty_frame
 from pipelines.home import Home
 from pipelines.ingest import ensure_lake
-from pipelines.lake.commits import Staging, read_lake
+from pipelines.lake.commits import Staging, last_commit, read_lake
+from pipelines.lake.places import files_besides_commits
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"
 Row = Mapping[str, Any]
@@ -241,21 +241,23 @@ class RatingHome:
         rebuild: Mapping[str, Any] | None = None,
         command: str = "run",
         select: str = "+invoices +invoice_lines +plan_comparisons +overages +monthly_usage +int_rating_faults",
-        environment: Mapping[str, str] | None = None,
+        told: Mapping[str, Any] | None = None,
     ) -> None:
         """Run dbt on the home; a failure shows what failed."""
         self.builds += 1
         settings = {
-            "METERHOUSE_HOME": str(self.root),
-            "METERHOUSE_AS_OF": self.as_of,
-            "METERHOUSE_CATALOG_VERSION": self.versions["catalog"],
-            "METERHOUSE_ACCOUNTS_VERSION": self.versions["accounts"],
-            "METERHOUSE_BUILD_ID": f"build-{self.builds}",
-            "METERHOUSE_CODE_VERSION": "tests",
-            "METERHOUSE_LAKE_HEAD": "",
-            "METERHOUSE_REBUILD": json.dumps(rebuild or {}),
-            "METERHOUSE_WAREHOUSE_FILE": str(self.warehouse_file),
-            **(environment or {}),
+            "home": str(self.root),
+            "as_of": self.as_of,
+            "catalog_version": self.versions["catalog"],
+            "accounts_version": self.versions["accounts"],
+            "prices_version": self.versions.get("prices", ""),
+            "build_id": f"build-{self.builds}",
+            "code_version": "tests",
+            "lake_head": str(last_commit(Home(self.root)) or ""),
+            "lake_files": files_besides_commits(Home(self.root), self.versions.get("prices", "")),
+            "rebuild": rebuild or {},
+            "warehouse_file": str(self.warehouse_file),
+            **(told or {}),
         }
         arguments = [
             command,
@@ -274,19 +276,17 @@ class RatingHome:
             "--log-level-file",
             "none",
             "--no-write-json",
+            "--vars",
+            json.dumps(settings),
         ]
         if command == "build":
             arguments += ["--exclude-resource-type", "unit_test", "--indirect-selection", "cautious"]
         if full_refresh:
             arguments.append("--full-refresh")
-        before = dict(os.environ)
-        os.environ.update(settings)
         try:
             result = dbtRunner(manifest=parsed_project()).invoke(arguments)
         finally:
             DuckDBConnectionManager.close_all_connections()
-            os.environ.clear()
-            os.environ.update(before)
         failed = [
             f"{row.node.name}: {row.message}"
             for row in result.result or []

@@ -149,8 +149,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def home(tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> RatingHome:
-    monkeypatch.setenv("METERHOUSE_PRICES_VERSION", current_version())
+def home(tmp_path: Path, target: Path) -> RatingHome:
     return make_home(tmp_path, target)
 
 
@@ -158,6 +157,7 @@ def make_home(root: Path, target: Path) -> RatingHome:
     """A home with the public list, one customer and no meters."""
     (root / "target").symlink_to(target)
     made = RatingHome(root, as_of="2026-11-02T00:00:00+00:00")
+    made.versions["prices"] = current_version()
     refresh_prices(Home(root), datetime(2026, 11, 2, tzinfo=UTC))
     made.documents("catalog", {})
     made.documents("accounts", {"customers": [{"customer_id": "c"}]})
@@ -174,25 +174,23 @@ def build(home: RatingHome, select: str = SELECT) -> None:
 def built(tmp_path_factory: pytest.TempPathFactory, target: Path) -> RatingHome:
     """One build with the events of all cases, of every listed model, and random ones. Each has a customer of
     its own, so that no sum hides it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("METERHOUSE_PRICES_VERSION", current_version())
-        home = make_home(tmp_path_factory.mktemp("costs"), target)
-        home.documents("catalog", {"prices": HOME_PRICES})
-        home.batch(
-            dict(entry, customer_id=f"{rule}/{number}")
-            for rule, entries in CASES.items()
-            for number, (entry, _, _) in enumerate(entries)
-        )
-        home.batch(
-            event(customer_id="every model", provider=provider.id, model=model.id)
-            for provider in get_snapshot().providers
-            for model in provider.models
-        )
-        home.batch(
-            dict(entry, customer_id=f"random/{number:05}")
-            for number, entry in enumerate(random_events(RANDOM_EVENTS))
-        )
-        build(home)
+    home = make_home(tmp_path_factory.mktemp("costs"), target)
+    home.documents("catalog", {"prices": HOME_PRICES})
+    home.batch(
+        dict(entry, customer_id=f"{rule}/{number}")
+        for rule, entries in CASES.items()
+        for number, (entry, _, _) in enumerate(entries)
+    )
+    home.batch(
+        event(customer_id="every model", provider=provider.id, model=model.id)
+        for provider in get_snapshot().providers
+        for model in provider.models
+    )
+    home.batch(
+        dict(entry, customer_id=f"random/{number:05}")
+        for number, entry in enumerate(random_events(RANDOM_EVENTS))
+    )
+    build(home)
     return home
 
 
@@ -281,10 +279,8 @@ def test_nothing_is_rounded_before_it_is_summed(home: RatingHome) -> None:
     assert home.query("select cost_usd from cost_per_request") == [{"cost_usd": Decimal("0.000000000001")}]
 
 
-def test_a_build_that_knows_no_price_list_costs_nothing_and_fails_nothing(
-    home: RatingHome, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("METERHOUSE_PRICES_VERSION")
+def test_a_build_that_knows_no_price_list_costs_nothing_and_fails_nothing(home: RatingHome) -> None:
+    del home.versions["prices"]
     home.batch([event(), event(cost_usd="1")])
     home.build(select=SELECT)
     (row,) = home.query(

@@ -114,7 +114,7 @@ def test_only_the_lines_asked_for_are_traced(cases: RatingHome, tmp_path: Any) -
     pl.DataFrame({"invoice_line_id": [line["invoice_line_id"]]}).write_parquet(asked)
     cases.build(
         select="traced_lines line_events line_windows line_proofs",
-        environment={"METERHOUSE_TRACED_LINES": str(asked)},
+        told={"traced_lines": str(asked)},
     )
     assert cases.query("select invoice_line_id, usage_quantity from line_proofs") == [line]
     assert {row["invoice_line_id"] for row in cases.query("select * from line_events")} <= {

@@ -3,7 +3,6 @@ each, all in one build; evidence derived again from the marts; then decisions, o
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -292,17 +291,16 @@ def build(home: RatingHome, **how: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RatingHome]:
+def found(tmp_path_factory: pytest.TempPathFactory) -> RatingHome:
     assert len(NAMES) == len(CASES)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("METERHOUSE_PRICES_VERSION", current_version())
-        home = RatingHome(tmp_path_factory.mktemp("recommendations"), as_of=AS_OF)
-        refresh_prices(Home(home.root), datetime.fromisoformat(AS_OF).astimezone(UTC))
-        documents(home, SETTINGS)
-        home.batch({"customer_id": case.name, **row} for case in CASES for row in case.events)
-        build(home)
-        home.build(command="test", select=OWN)
-        yield home
+    home = RatingHome(tmp_path_factory.mktemp("recommendations"), as_of=AS_OF)
+    home.versions["prices"] = current_version()
+    refresh_prices(Home(home.root), datetime.fromisoformat(AS_OF).astimezone(UTC))
+    documents(home, SETTINGS)
+    home.batch({"customer_id": case.name, **row} for case in CASES for row in case.events)
+    build(home)
+    home.build(command="test", select=OWN)
+    return home
 
 
 def about(row: dict[str, Any]) -> str:
@@ -512,23 +510,21 @@ def test_what_is_bought_is_rated_as_an_override_is(found: RatingHome, tmp_path: 
     ]
     assert len(raised) >= 6
     before = totals(home)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("METERHOUSE_PRICES_VERSION", current_version())
-        accounts = {case.name: case for case in raised}
-        overrides = [
-            {
-                "subscription_id": f"sub {name}",
-                "meter_id": case.plan["meter_id"],
-                "included": str(
-                    Decimal(case.plan["included"])
-                    + Decimal(json.loads(offers[name]["evidence"])["figures"]["added_quantity"])
-                ),
-            }
-            for name, case in accounts.items()
-            if isinstance(case.plan, dict)
-        ]
-        rewrite(home, "overrides", overrides)
-        home.build(select="+invoices")
+    accounts = {case.name: case for case in raised}
+    overrides = [
+        {
+            "subscription_id": f"sub {name}",
+            "meter_id": case.plan["meter_id"],
+            "included": str(
+                Decimal(case.plan["included"])
+                + Decimal(json.loads(offers[name]["evidence"])["figures"]["added_quantity"])
+            ),
+        }
+        for name, case in accounts.items()
+        if isinstance(case.plan, dict)
+    ]
+    rewrite(home, "overrides", overrides)
+    home.build(select="+invoices")
     after = totals(home)
     for name in accounts:
         saved = Decimal(before[name] - after.get(name, 0)).scaleb(-3)

@@ -138,7 +138,7 @@ def test_what_a_replaced_reading_said_leaves_every_table(tmp_path):
     pq.write_table(pa.table({"batch_id": pa.array([first, second])}), known)
     shutil.rmtree(home.warehouse_file.parent)
     home.warehouse_file.parent.mkdir()
-    home.build(select=MODELS, environment={"METERHOUSE_KNOWN_BATCHES": str(known)})
+    home.build(select=MODELS, told={"known_batches": str(known)})
     assert third not in {row["batch_id"] for row in home.query("from ingest_batches")}
     assert home.query(monthly) == [
         {"customer_id": name, "used": Decimal(used)}

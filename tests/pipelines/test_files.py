@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import NOW
 
-from pipelines.files import given_umask, open_to_others, tighten
+from pipelines.files import below, given_umask, matching, open_to_others, tighten
 from pipelines.home import Home
 
 PRIVATE = ("lake", "ledger", "warehouse", ".dagster")
@@ -109,3 +109,42 @@ if len(sys.argv) > 1:
         cwd=Path(__file__).parents[2],
     )
     assert done.stdout.split() == ["027", "077"] * 2
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("b.txt", "a.txt", ".hidden.txt", "inner/c.txt", "inner/.d"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "link").symlink_to("inner")
+    return tmp_path
+
+
+def test_what_a_folder_holds_is_listed_in_order(folder):
+    names = [path.name for path in matching(folder, "*.txt")]
+    assert names == ["a.txt", "b.txt"]
+    assert [path.name for path in matching(folder, ".*")] == [".hidden.txt"]
+    inside = [path.relative_to(folder).as_posix() for path in below(folder)]
+    assert inside == [".hidden.txt", "a.txt", "b.txt", "inner/.d", "inner/c.txt", "link"]
+
+
+def test_a_folder_that_is_not_there_holds_nothing(folder):
+    assert matching(folder / "none", "*") == below(folder / "none") == []
+
+
+@pytest.mark.parametrize("closed", [".", "inner"])
+def test_a_folder_that_cannot_be_opened_is_no_empty_one(folder, closed, monkeypatch):
+    def refuse(look):
+        def looked(path):
+            if Path(path) == folder / closed:
+                raise PermissionError(13, "Permission denied", str(path))
+            return look(path)
+
+        return looked
+
+    monkeypatch.setattr(os, "scandir", refuse(os.scandir))
+    monkeypatch.setattr(os, "listdir", refuse(os.listdir))
+    with pytest.raises(PermissionError):
+        below(folder)
+    with pytest.raises(PermissionError):
+        matching(folder / closed, "*")

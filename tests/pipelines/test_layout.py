@@ -102,6 +102,31 @@ def edges() -> list[tuple[str, str]]:
     ]
 
 
+def calls(path: Path) -> Iterator[ast.Call]:
+    return (
+        node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)
+    )
+
+
+def listings(path: Path) -> list[str]:
+    """Calls that list a folder and take one that the system will not open for an empty one."""
+    return [
+        f"{path.name}:{call.lineno}: {ast.unparse(call.func)}"
+        for call in calls(path)
+        if isinstance(call.func, ast.Attribute)
+        and (
+            call.func.attr in {"glob", "rglob"}
+            or (ast.unparse(call.func) == "os.walk" and all(word.arg != "onerror" for word in call.keywords))
+        )
+    ]
+
+
+def test_no_folder_that_cannot_be_opened_passes_for_empty():
+    """`files.matching` and `files.below` raise what the system says; a lake would lose what lies there."""
+    assert [found for path in modules().values() for found in listings(path)] == []
+    assert listings(Path(__file__)), "those of the tests are found"
+
+
 def test_every_part_has_its_floor():
     assert {part_of(module) for module in modules()} - {None} == set(FLOOR_OF)
 

@@ -1,7 +1,7 @@
 {#- The lines that are asked for, with the terms they were rated with: of a price line what is shared, of the others the
     charge. An adjustment has no terms of its own; it is the difference of two statements. -#}
 
-{%- set asked = knowledge("METERHOUSE_TRACED_LINES") %}
+{%- set asked = knowledge("traced_lines") %}
 
 with lines as (
 

@@ -87,9 +87,9 @@ current_build as (
 
     select
         {{ quoted(build_id()) }} as build_id,
-        {{ quoted(setting('METERHOUSE_CATALOG_VERSION')) }} as catalog_version,
-        {{ quoted(setting('METERHOUSE_ACCOUNTS_VERSION')) }} as accounts_version,
-        {{ quoted(setting('METERHOUSE_CODE_VERSION')) }} as code_version,
+        {{ quoted(setting('catalog_version')) }} as catalog_version,
+        {{ quoted(setting('accounts_version')) }} as accounts_version,
+        {{ quoted(setting('code_version')) }} as code_version,
         {{ quoted(prices_version()) }} as price_list_version,
         {{ quoted(lake_head()) }} as lake_head,
         meter_definitions.meters_version,

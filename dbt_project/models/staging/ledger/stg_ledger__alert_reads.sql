@@ -1,7 +1,7 @@
 {#- The ledger may not have been exported yet: then nothing was read. -#}
 
 {%- set lineage = source('ledger', 'alert_reads') %}
-{%- set files = column_values("select file from " ~ list_files(lake_path("ledger/alert_reads.parquet"))) | list %}
+{%- set files = lake_files("ledger/alert_reads.parquet") %}
 
 with source as (
 

@@ -1,7 +1,7 @@
 {#- The ledger may not have been exported yet: then nothing was decided. -#}
 
 {%- set lineage = source('ledger', 'decisions') %}
-{%- set files = column_values("select file from " ~ list_files(lake_path("ledger/decisions.parquet"))) | list %}
+{%- set files = lake_files("ledger/decisions.parquet") %}
 
 with source as (
 

@@ -5,7 +5,7 @@
     only the pinned lines tell; without them nothing is said. A line that cannot be rated says nothing; if it was not
     issued because of that, and pinned terms still cannot rate it, today's tell. -#}
 
-{%- set has_pinned_lines = knowledge("METERHOUSE_PINNED") != "" %}
+{%- set has_pinned_lines = knowledge("pinned") != "" %}
 
 with issued_invoices as (
 

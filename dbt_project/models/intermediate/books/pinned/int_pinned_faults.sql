@@ -1,7 +1,7 @@
 -- depends_on: {{ ref('int_periods_to_pin') }}
 {#- What the versions that their closing pinned cannot rate, of the same periods. -#}
 
-{%- set folder = knowledge("METERHOUSE_PINNED") %}
+{%- set folder = knowledge("pinned") %}
 
 with source as (
 

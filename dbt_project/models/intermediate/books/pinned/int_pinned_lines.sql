@@ -2,7 +2,7 @@
 {#- Lines as the versions that their closing pinned rate them, of the periods in int_periods_to_pin: computed aside
     while books are closed, and handed over in a folder. Without one there are none. -#}
 
-{%- set folder = knowledge("METERHOUSE_PINNED") %}
+{%- set folder = knowledge("pinned") %}
 
 with source as (
 
