@@ -48,7 +48,7 @@ NO_ACCOUNTS = {
 }
 NO_CATALOG = {"catalog/meters.yml": "meters: []\n", "catalog/plans.yml": "plans: []\n"}
 # Pages whose documents go on with those of another page.
-GOES_ON_FROM = {"accounts": "catalog", "costs": "catalog", "rating": None}
+GOES_ON_FROM = {"accounts": "catalog"}
 
 
 def blocks(page: str) -> Iterator[Block]:
@@ -605,6 +605,8 @@ def test_examples_are_rated_as_shown(example: Example, rated: RatingHome) -> Non
         selected = ", ".join(f'{columns[name][1].format(page=page)} as "{name}"' for name in table.header)
         more = ", currency" if set(MINOR) & set(table.header) and "currency" not in table.header else ""
         customer = f"{example.page}/{example.prefix}"
+        if relation == "plan_comparisons":  # Of the plans of all examples, those of this one.
+            relation = f"(from plan_comparisons where starts_with(plan_id, '{customer}'))"
         found = []
         for row in rated.query(
             f"select {selected}{more} from {relation} where starts_with(customer_id, '{customer}')"
