@@ -643,7 +643,7 @@ def test_events_cost_what_is_shown(page: str, rated: RatingHome) -> None:
         _, cost, source, *_ = table.rows[row_number]
         wanted = worked_out(cost)
         given, by = found[f"{page}/says/{place}"]
-        assert (None if given is None else Fraction(given), by) == (wanted, plain(source)), (
+        assert (None if given is None else Fraction(given), by) == (wanted, source), (
             f"{page}, line {table.line}: {table.rows[row_number]}"
         )
 
