@@ -39,9 +39,9 @@ _IN_FLIGHT = 3
 
 _WOULD_COUNT_TWICE = (
     "other content was read under this path before, and ids are made from content and row (from_row):"
-    " rows that are in both would count twice. Give the records ids of their own (event_id: a column); or say"
-    " `delivery: replaces` where a file takes the place of the one before, and `meterhouse reread` it; or let"
-    " new records come in a file of another name"
+    " rows that are in both would count twice. Give the records ids of their own (event_id: a column); or"
+    " `meterhouse reread` the file, which then takes the place of what it gave; or let new records come"
+    " in a file of another name"
 )
 
 

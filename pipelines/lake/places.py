@@ -1,9 +1,10 @@
 """The paths of the lake. What is in its files does not belong here."""
 
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
-from pipelines.files import below
+from pipelines.files import below, matching
 from pipelines.home import Home
 
 
@@ -20,6 +21,15 @@ def commit_file(home: Home, number: int) -> Path:
 def events_of(day: date) -> str:
     """The folder of a UTC day's events, below the lake."""
     return f"events/event_date={day.isoformat()}"
+
+
+def days_of_events(home: Home) -> list[date]:
+    """The UTC days that have a folder of events, whether or not a commit names what is in it."""
+    days = []
+    for folder in matching(home.lake / "events", "event_date=*"):
+        with suppress(ValueError):
+            days.append(date.fromisoformat(folder.name.partition("=")[2]))
+    return days
 
 
 def staging_folder(home: Home) -> Path:

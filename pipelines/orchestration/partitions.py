@@ -4,8 +4,8 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 
-from pipelines.files import matching
 from pipelines.home import Home
+from pipelines.lake.places import days_of_events
 from pipelines.warehouse.measure import Grain
 
 _EARLIEST = date(2000, 1, 1)
@@ -13,12 +13,7 @@ _EARLIEST = date(2000, 1, 1)
 
 def first_day(home: Home, today: date) -> date:
     """First day of the month of the oldest event in the lake; at least all of last year is on offer."""
-    oldest = date(today.year - 1, 1, 1)
-    for folder in matching(home.lake / "events", "event_date=*"):
-        try:
-            oldest = min(oldest, date.fromisoformat(folder.name.partition("=")[2]))
-        except ValueError:
-            continue
+    oldest = min([date(today.year - 1, 1, 1), *days_of_events(home)])
     return max(oldest.replace(day=1), _EARLIEST)
 
 

@@ -29,7 +29,7 @@ def run_main_job(session: Session) -> None:
     interruption.expect(_AS_BEFORE)
     with session.steps.step("Starting Dagster and dbt"):
         from pipelines.orchestration.assembly import build_definitions
-        from pipelines.orchestration.jobs import reason
+        from pipelines.orchestration.sensors import reason
 
         definitions = build_definitions(session=session)
         job = definitions.resolve_job_def(MAIN_JOB)

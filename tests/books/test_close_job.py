@@ -31,7 +31,7 @@ with warnings.catch_warnings():
     from pipelines.orchestration.assembly import build_definitions
     from pipelines.orchestration.assets.books import ISSUED
     from pipelines.orchestration.assets.serving import PUBLISHED
-    from pipelines.orchestration.jobs import reason
+    from pipelines.orchestration.sensors import reason
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 

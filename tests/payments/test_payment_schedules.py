@@ -18,7 +18,8 @@ with warnings.catch_warnings():
     # A package that dagster-dbt imports announces its own end.
     warnings.simplefilter("ignore")
     from pipelines.orchestration.assets.payments import RECONCILED, SENT
-    from pipelines.orchestration.jobs import _payments, reason
+    from pipelines.orchestration.jobs import payments
+    from pipelines.orchestration.sensors import reason
 
 # Dagster warns about its own previews.
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
@@ -40,7 +41,7 @@ SWITCH = "METERHOUSE_SCHEDULES"
 def made(home: Home, monkeypatch: pytest.MonkeyPatch, switch: str = "") -> tuple[dict, dict]:
     """Jobs and schedules by name."""
     monkeypatch.setenv(SWITCH, switch)
-    jobs, schedules = _payments(Settings(home))
+    jobs, schedules = payments(Settings(home))
     return {job.name: job for job in jobs}, {schedule.name: schedule for schedule in schedules}
 
 

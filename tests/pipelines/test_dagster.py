@@ -24,7 +24,8 @@ with warnings.catch_warnings():
     # A package that dagster-dbt imports announces its own end.
     warnings.simplefilter("ignore")
     from pipelines.orchestration.assembly import build_definitions
-    from pipelines.orchestration.jobs import STARTED_BY, reason, waiting_files
+    from pipelines.orchestration.instance import STARTED_BY
+    from pipelines.orchestration.sensors import reason, waiting_files
 
 # Dagster and dbt warn about their own previews and about each other.
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
