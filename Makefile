@@ -47,8 +47,8 @@ lint: setup ## Check style, types and SQL
 	$(BIN)/mypy
 	$(BIN)/sqlfluff lint dbt_project/models dbt_project/tests --processes 2 --disable-progress-bar
 
-docs: setup ## Write the documentation of the marts, their lineage and their readers as one page
-	$(BIN)/meterhouse docs
+docs: setup ## Build the documentation site, with a page per mart and the lineage
+	$(BIN)/python -m docs
 
 bench: setup ## Measure ingest, marts and one more day (minutes)
 	$(BIN)/python -m benchmarks
@@ -61,4 +61,4 @@ lock: ## Resolve pyproject.toml again into requirements.lock (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --generate-hashes -o requirements.lock
 
 clean: ## Remove .venv and caches; the home stays
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dbt_project/target dbt_project/logs
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dbt_project/target dbt_project/logs docs/_build

@@ -6,11 +6,13 @@ assets to ``pipelines.orchestration``.
 """
 
 import json
+import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -159,20 +161,36 @@ def _need_success(outcome: Any, folder: Path, warehouse_file: Path) -> None:  # 
         )
 
 
-def write_docs(home: Home, settings: BuildSettings) -> Path:
-    """dbt's documentation of the last good warehouse as one web page.
+def write_docs(home: Home) -> Path:
+    """dbt's page of the models and their lineage, from the parsed project alone.
 
-    :raises MeterhouseError: dbt could not write it.
+    It reads no warehouse and holds no lock: all but the finished page is written aside, so that a run at
+    the same time neither waits for it nor sees half of anything.
+
+    :raises MeterhouseError: the project does not parse, or dbt could not write the page.
     """
-    told = {**_told(home, settings), "warehouse_file": str(home.warehouse_file)}
-    outcome = _invoke(["docs", "generate", "--static"], target_dir(home), told)
-    if not outcome.success:
-        raise MeterhouseError(
-            f"dbt could not write its documentation: {outcome.exception}",
-            where=str(target_dir(home) / "dbt.log"),
-            remedy="run `meterhouse run` first; it must end without errors",
-        )
-    return target_dir(home) / "static_index.html"
+    page = target_dir(home) / "static_index.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=page.parent, prefix="docs-") as folder:
+        aside = Home(Path(folder))
+        parsed, own = f"manifest-{code_version()}.json", target_dir(aside)
+        own.mkdir(parents=True)
+        with suppress(FileNotFoundError):
+            shutil.copy(_parsed(target_dir(home) / parsed), own)
+            shutil.copy(target_dir(home) / parsed, own)
+        project_as_parsed = load_parsed(aside)
+        shutil.copy(own / parsed, own / "manifest.json")
+        told = {"warehouse_file": str(building_file(aside))}
+        command = ["docs", "generate", "--static", "--no-compile", "--empty-catalog"]
+        outcome = _invoke(command, own, told, parsed=project_as_parsed)
+        if not outcome.success:
+            raise MeterhouseError(
+                f"dbt could not write its documentation: {outcome.exception}",
+                where=str(page),
+                remedy="run it again; if it fails again, report this",
+            )
+        (own / page.name).replace(page)
+    return page
 
 
 _ASK_CHECK = "run `meterhouse check`; if it finds nothing, the log file has dbt's own words"
