@@ -29,7 +29,7 @@ def build_site(folder: Path) -> Path:
     cache, source, html = Home(folder), folder / "source", folder / "html"
     copy_pages(source)
     write_pages(load_manifest(cache), source / "marts")
-    failed = build_main(["-b", "html", "-q", "-W", "--keep-going", str(source), str(html)])
+    failed = build_main(["-c", str(PAGES), "-b", "html", "-q", "-W", "--keep-going", str(source), str(html)])
     if failed:
         raise SystemExit(failed)
     shutil.copy(write_docs(cache), html / "lineage.html")
@@ -39,7 +39,7 @@ def build_site(folder: Path) -> Path:
 def copy_pages(source: Path) -> None:
     """Put the pages, and with them the decisions and the changelog, where Sphinx reads them."""
     shutil.rmtree(source, ignore_errors=True)
-    shutil.copytree(PAGES, source, ignore=shutil.ignore_patterns("_build", "__*__*", "marts_pages.py"))
+    shutil.copytree(PAGES, source, ignore=shutil.ignore_patterns("_build", "__pycache__", "*.py"))
     for page in source.rglob("*.md"):
         # What lies above docs/ in the repository lies beside its pages here.
         text = re.sub(r"\]\(\.\./((?:\.\./)?)(DECISIONS|CHANGELOG)\.md", _beside, page.read_text("utf-8"))

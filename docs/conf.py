@@ -15,3 +15,5 @@ html_show_copyright = False
 html_copy_source = False
 html_static_path = ["site.css"]
 html_css_files = ["site.css"]
+# Examples begin with a comment that names their file, which JSON does not know; CSV has no colours.
+suppress_warnings = ["misc.highlighting_failure"]

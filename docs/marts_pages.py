@@ -86,7 +86,8 @@ def _list_of_tables(models: Models) -> Iterator[str]:
         yield f"## {title}\n"
         yield "| table | what a row is |\n|---|---|"
         for model in tables:
-            yield f"| [{model['name']}]({model['name']}.md) | {_cell(_first_sentence(model['description']))} |"
+            grain = _cell(_first_sentence(model["description"]))
+            yield f"| [{model['name']}]({model['name']}.md) | {grain} |"
         yield f"\n```{{toctree}}\n:hidden:\n:caption: {title}\n"
         yield from (str(model["name"]) for model in tables)
         yield "```\n"
@@ -116,7 +117,8 @@ def _page(models: Models, model: Node) -> Iterator[str]:
     yield "- Models that read it: " + _listed(models, (node["name"] for node in models.read_by(model))) + "."
     people = [f"{node['label']} ({node['owner']['name']})" for node in models.people_of(model)]
     yield "- Who opens it: " + (", ".join(people) or "nobody by name") + "."
-    yield f'- <a href="../lineage.html#!/model/{model["unique_id"]}">Its lineage and SQL</a>, as dbt shows them.'
+    place = f"../lineage.html#!/model/{model['unique_id']}"
+    yield f'- <a href="{place}">Its lineage and SQL</a>, as dbt shows them.'
 
 
 def _parents(model: Node) -> list[str]:
