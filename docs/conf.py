@@ -5,6 +5,8 @@ from importlib.metadata import version as version_of
 project = "Meterhouse"
 version = release = version_of("meterhouse")
 language = "en"
+# Options stay as they are typed: --expect.
+smartquotes = False
 extensions = ["myst_parser"]
 # Headings are link targets, down to the ids of decisions.
 myst_heading_anchors = 4
