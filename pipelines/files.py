@@ -1,6 +1,6 @@
 """How files are written: who may read them, since what a home remembers is for its owner, and safely to disk.
 
-What is in the files does not belong here.
+What is in the files does not belong here. Whose they are: D-run-private-folders.
 """
 
 import os

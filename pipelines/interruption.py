@@ -2,8 +2,8 @@
 
 A signal raises ``Interrupted`` in the main thread, and the stack unwinds as after any error: who began
 something cleans it up. Libraries may swallow it or make another error of it; what counts is that a signal
-came, and what the command said of itself. Nothing but the standard library may be imported here: signals are
-answered before anything else.
+came, and what the command said of itself (D-run-interrupted). Nothing but the standard library may be
+imported here: signals are answered before anything else.
 """
 
 import logging

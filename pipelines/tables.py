@@ -1,4 +1,4 @@
-"""CSV for people and spreadsheets: text that would become a formula there is kept from it.
+"""CSV for people and spreadsheets: text that would become a formula there is kept from it (D-run-formulas).
 
 Which rows there are, and how their values become text, does not belong here.
 """

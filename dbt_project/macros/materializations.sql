@@ -1,6 +1,6 @@
 {#- How a build writes on DuckDB. It has a file of its own, which replaces the warehouse only as a whole, so nobody sees a
     relation half made and nothing needs rolling back. dbt's own way (make it beside the old one, rename both, drop one,
-    in a transaction) takes several times the statements, and what a statement costs is Python. Relations that change
+    in a transaction) takes several times the statements, and what a statement costs is Python: D-build-one-statement. Relations that change
     their kind are none of this file's business: another version of the models begins from nothing. -#}
 
 {% materialization table, adapter="duckdb" %}

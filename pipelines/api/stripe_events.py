@@ -39,7 +39,7 @@ _log = logging.getLogger("meterhouse.payments")
 
 LARGEST_EVENT: Final = 1_000_000
 """Bytes. Stripe's events are a tenth of it at most; who has not proven to be Stripe yet makes the process
-hold no more than this for a connection."""
+hold no more than this for a connection (D-webhooks-port)."""
 REQUEST_SECONDS: Final = 10
 """How long a request may take to arrive, and a connection may stay without one. Stripe sends at once."""
 MOST_WAITING: Final = 200

@@ -1,6 +1,7 @@
 """What was known when something was computed: batches, versions of documents, the books, the clock.
 
-The same knowledge gives the same lines, whenever and wherever it is computed. Computing does not belong here.
+The same knowledge gives the same lines, whenever and wherever it is computed
+(D-proof-recorded-use). Computing does not belong here.
 """
 
 from collections.abc import Iterable

@@ -2,8 +2,9 @@
 
 A commit is one file, made exclusively and whole, with the hash of the one before it. It lists readings of
 files (batches), the files that hold their records with sizes and sums, and files that are no longer read. A
-file that no commit names is never read. A commit that is cut off leaves its intent, which names what it was
-about to show: so that is all that cleaning up may remove. What is in the files does not belong here.
+file that no commit names is never read (D-lake-commits). A commit that is cut off leaves its intent, which
+names what it was about to show: so that is all that cleaning up may remove (D-lake-intents). What is in the
+files does not belong here.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Sends what waits in the outbox: at least once, again after a failure, in bounded time.
+"""Sends what waits in the outbox: at least once (D-ledger-at-least-once), in bounded time.
 
 Which messages there are and how a destination is reached does not belong here.
 """

@@ -1,6 +1,6 @@
 """Showing in Dagster's history what the command line did without a run of Dagster's own.
 
-The history is for looking at: work that is done stays done whether or not it can be shown. What it shows of
+The history is for looking at: done stays done, shown or not (D-run-history-is-not-the-run). What it shows of
 an asset belongs to ``pipelines.orchestration.assets``.
 """
 

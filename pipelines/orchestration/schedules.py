@@ -62,7 +62,7 @@ def closing_schedule(close: Job) -> dg.ScheduleDefinition:
     @dg.schedule(
         name="close_month",
         job=close,
-        # By noon the last day of the month is over in every time zone, also without grace.
+        # By noon the last day of the month is over in every time zone, also without grace: D-close-noon.
         cron_schedule=f"30 12 {grace + 1} * *",
         default_status=_status_of_billing(),
         description=f"Closes the month before, {grace} days after its end ({GRACE_VARIABLE}).",
@@ -111,5 +111,5 @@ def payment_schedules(
 
 
 def _status_of_billing() -> dg.DefaultScheduleStatus:
-    """Of schedules that issue or send documents; what a person switched on or off stays so."""
+    """Of schedules that issue or send documents (D-ui-bills-nothing); a person's choice stays."""
     return dg.DefaultScheduleStatus.RUNNING if starts_every_schedule() else dg.DefaultScheduleStatus.STOPPED

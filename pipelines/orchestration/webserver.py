@@ -1,7 +1,7 @@
 """Dagster's web server behind a guard: it has no login, so nothing but its own pages may make it do anything.
 
-A web page from elsewhere can have a visitor's browser send requests to loopback. Starting and ending the
-server belongs to ``pipelines.orchestration.interface``.
+A web page from elsewhere can have a visitor's browser send requests to loopback (D-ui-own-pages).
+Starting and ending the server belongs to ``pipelines.orchestration.interface``.
 """
 
 import argparse

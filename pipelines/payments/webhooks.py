@@ -1,8 +1,8 @@
 """Events from Stripe: verified, kept as they came, then understood; duplicates and any order are fine.
 
 An event that is kept and cannot be handled is skipped with its reason, and tried again whenever Stripe sends
-it and with every start, since code and data may have changed. What listens on a port does not belong here
-(``server.py``).
+it and with every start, since code and data may have changed (D-webhooks-kept-and-skipped). What listens
+on a port does not belong here (``server.py``).
 """
 
 import hashlib

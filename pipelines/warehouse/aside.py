@@ -1,4 +1,4 @@
-"""The warehouse built aside: copied, built, then promoted whole or kept as failed.
+"""The warehouse built aside: copied, built, then promoted whole (D-build-whole) or kept as failed.
 
 What is in its tables is dbt's business.
 """

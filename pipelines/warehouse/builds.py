@@ -165,7 +165,7 @@ def write_docs(home: Home) -> Path:
     """dbt's page of the models and their lineage, from the parsed project alone.
 
     It reads no warehouse and holds no lock: all but the finished page is written aside, so that a run at
-    the same time neither waits for it nor sees half of anything.
+    the same time neither waits for it nor sees half of anything (D-docs-no-home).
 
     :raises MeterhouseError: the project does not parse, or dbt could not write the page.
     """

@@ -27,7 +27,7 @@ Manifest = Mapping[str, Any]
 
 
 def code_version() -> str:
-    """A hash of what decides what dbt builds: the project's files and the versions of what runs them."""
+    """A hash of what decides what dbt builds (D-build-code-version): its files and what runs them."""
     digest = hashlib.sha256()
     for package in ("meterhouse", "dbt-core", "dbt-duckdb", "duckdb"):
         digest.update(f"{package}=={version(package)}\n".encode())

@@ -25,7 +25,11 @@ def decisions() -> dict[str, str]:
 def citing_files() -> list[Path]:
     folders = ("pipelines", "models", "dbt_project", "tests", "docs", "benchmarks")
     files = [file for name in folders for file in (ROOT / name).rglob("*") if "_build" not in file.parts]
-    code = [file for file in files if file.suffix in {".py", ".sql", ".yml", ".md", ".c"} and file != Path(__file__)]
+    code = [
+        file
+        for file in files
+        if file.suffix in {".py", ".sql", ".yml", ".md", ".c"} and file != Path(__file__)
+    ]
     return [*code, *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile"))]
 
 

@@ -77,7 +77,7 @@ T = TypeVar("T")
 
 
 def persist(ask: Callable[[], T]) -> T:
-    """What the system says of a file or folder, asked a second time where it refuses. Raises OSError.
+    """What the system says of a file, asked again where it refuses (D-files-asked-twice). Raises OSError.
 
     A refusal of a moment would change the order in which files are read, and so which of two records that
     contradict each other counts.

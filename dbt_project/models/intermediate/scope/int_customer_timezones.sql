@@ -1,5 +1,5 @@
 {#- In which time zone a customer's days are, and when. Days up to the last issued cycle's end stay as they were
-    issued: a zone that the accounts name later holds from that instant on, so that no event is billed twice or never.
+    issued: a zone that the accounts name later holds from that instant on, so that no event is billed twice or never: D-close-zone-after-issued.
     Whose zones are others than in the previous build has all its local days computed again. -#}
 
 {%- set previous = adapter.get_relation(this.database, this.schema, this.identifier) if execute else none %}

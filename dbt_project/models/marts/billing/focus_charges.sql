@@ -1,5 +1,5 @@
 {#- FOCUS 1.4, dataset Cost and Usage. Issued documents only, so a charge appears once and never changes; a correction
-    is a row of its own in a later billing period. Usage within an allowance costs nothing and is no charge. -#}
+    is a row of its own in a later billing period: D-focus-credit-own-invoice. Usage within an allowance costs nothing and is no charge. -#}
 -- FOCUS writes its columns so.
 -- sqlfluff:exclude_rules:CP02,LT12,ST06,ST07
 

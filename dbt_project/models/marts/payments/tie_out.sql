@@ -1,7 +1,7 @@
 {{ config(materialized='view') }}
 
 {#- Each step's remainder is what goes in, less what comes out of it, less what is known to wait. Their absolute values
-    are summed: two errors that cancel out are still two. -#}
+    are summed: two errors that cancel out are still two: D-stripe-tie-out-absolute. -#}
 
 with issued_invoices as (
 
