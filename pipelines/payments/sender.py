@@ -2,8 +2,8 @@
 
 An operation is claimed and committed before its request. One that was tried before is looked for at Stripe by
 its op_id: one match is adopted, more are for a person, none lets it be sent again: under the same key while
-Stripe remembers it, under the next generation where absence is proven (D-stripe-which-key). How requests are built
-and made, and which documents there are, does not belong here.
+Stripe remembers it, under the next generation where absence is proven (D-stripe-which-key). How requests are
+built and made, and which documents there are, does not belong here.
 """
 
 import logging

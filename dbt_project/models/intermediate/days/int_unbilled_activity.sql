@@ -1,7 +1,8 @@
 {{ config(materialized='incremental', incremental_strategy='append', pre_hook="{{ delete_uncovered() }}") }}
 
-{#- Activity that feeds no charge, with the first reason that holds (D-usage-no-quantity-first). It depends on every part of catalog and accounts,
-    so a new version of either looks at all days again; otherwise the touched ones are enough. -#}
+{#- Activity that feeds no charge, with the first reason that holds (D-usage-no-quantity-first). It depends on every
+    part of catalog and accounts, so a new version of either looks at all days again; otherwise the touched ones are
+    enough. -#}
 
 with activity as (
 
