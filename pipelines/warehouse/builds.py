@@ -189,8 +189,29 @@ def write_docs(home: Home) -> Path:
                 where=str(page),
                 remedy="run it again; if it fails again, report this",
             )
+        _name_types(own)
         (own / page.name).replace(page)
     return page
+
+
+def _name_types(folder: Path) -> None:
+    """Put the types that models promise into dbt's page, which takes them from a warehouse otherwise."""
+    page, catalog = folder / "static_index.html", folder / "catalog.json"
+    empty = catalog.read_text(encoding="utf-8")
+    filled = json.loads(empty)
+    nodes = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["nodes"]
+    for name, node in nodes.items():
+        if types := {
+            column: told["data_type"] for column, told in node["columns"].items() if told["data_type"]
+        }:
+            place = {"type": "table", "schema": node["schema"], "name": node["name"]}
+            columns = {
+                column: {"name": column, "type": kind, "index": index, "comment": None}
+                for index, (column, kind) in enumerate(types.items(), 1)
+            }
+            filled["nodes"][name] = {"unique_id": name, "metadata": place, "columns": columns, "stats": {}}
+    text = page.read_text(encoding="utf-8").replace(empty, json.dumps(filled))
+    page.write_text(text, encoding="utf-8")
 
 
 _ASK_CHECK = "run `meterhouse check`; if it finds nothing, the log file has dbt's own words"
