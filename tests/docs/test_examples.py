@@ -127,7 +127,8 @@ def sections(page: Path) -> list[Section]:
 
 
 def pages() -> list[Path]:
-    return sorted(DOCS.rglob("*.md"))
+    # What the site is made from is a copy of them.
+    return sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
 
 
 def plain(cell: str) -> str | None:
@@ -579,12 +580,11 @@ def rated(tmp_path_factory: pytest.TempPathFactory) -> RatingHome:
             events.append({"customer_id": f"{page}/says/{number_}", **event})
     home.documents("catalog", merged)
     home.documents("accounts", merged)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("METERHOUSE_PRICES_VERSION", current_version())
-        refresh_prices(Home(root), AS_OF)
-        home.batch(events)
-        resolve_new_names(Home(root))
-        home.build(select=SELECT)
+    home.versions["prices"] = current_version()
+    refresh_prices(Home(root), AS_OF)
+    home.batch(events)
+    resolve_new_names(Home(root))
+    home.build(select=SELECT)
     return home
 
 
