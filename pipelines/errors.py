@@ -3,8 +3,9 @@
 Faults of single usage records do not belong here; those are reject reasons and live in the lake.
 """
 
+import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -37,6 +38,18 @@ def describe_os_error(error: OSError) -> MeterhouseError:
         remedy="see that it is the file or folder that it should be, that it may be read and written, and"
         " that the disk has room; then run the command again: what was published before is untouched",
     )
+
+
+def any_of(names: Iterable[str]) -> str:
+    """Names in a sentence: table, json or csv."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def what_was_meant(name: str, known: Collection[str]) -> str:
+    """The remedy for a name that is not known: the closest ones, else all there are."""
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    return f"did you mean {any_of(near)}?" if near else f"write {any_of(sorted(known))}"
 
 
 @dataclass(frozen=True, order=True)

@@ -1,6 +1,6 @@
 {{ config(severity='warn') }}
 
-{#- Names every provider and model without a cost. It never blocks: prices.csv or a newer list mends it later. -#}
+{#- Names every provider and model without a cost. It never blocks: prices.csv or a newer list fixes it later. -#}
 
 select
     provider,

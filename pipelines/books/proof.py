@@ -58,7 +58,7 @@ class Difference:
 class Rebuilt:
     """A document computed again.
 
-    :param computed_hash: None: it does not come about.
+    :param computed_hash: None: it cannot be reproduced.
     :param difference: None: every field and the hash are what was issued.
     :param issued_by: the version of the models that issued it, if it is another than today's.
     """

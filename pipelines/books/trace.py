@@ -212,8 +212,7 @@ def _need_all(connection: duckdb.DuckDBPyConnection, wanted: Sequence[_Line]) ->
     }
     if lost := [line for line in wanted if line.line_id not in found]:
         raise MeterhouseError(
-            f"{len(lost)} of {len(wanted)} lines do not come about when they are computed again,"
-            f" {lost[0].line_id} among them",
+            f"{len(lost)} of {len(wanted)} lines cannot be reproduced, {lost[0].line_id} among them",
             where="line_proofs",
             remedy="of an issued line `meterhouse rebuild` shows what differs; `meterhouse run --full`"
             " computes others with the models of today",

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from pipelines import interruption
-from pipelines.errors import ConfigurationError, Fault
+from pipelines.errors import ConfigurationError, Fault, what_was_meant
 from pipelines.files import share
 from pipelines.home import Home
 from pipelines.shipped import shipped
@@ -28,7 +28,7 @@ def copy_product(home: Home, name: str) -> None:
     """
     if name not in list_products():
         raise ConfigurationError(
-            f"there is no product {name!r}", remedy=f"write one of {', '.join(list_products())}"
+            f"there is no product {name!r}", where="--product", remedy=what_was_meant(name, list_products())
         )
     source = PRODUCTS / name
     files = [

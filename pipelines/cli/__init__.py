@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
+from typer.core import TyperArgument
 
 from pipelines import interruption
 from pipelines.cli import (
@@ -104,7 +105,7 @@ def _run() -> None:
         complain(
             f"{type(error).__name__}: {error}\n"
             f"  -> this was not foreseen, during `{command_line()}`. What was published"
-            " before is untouched and running the command again is safe; --debug shows where in the code"
+            " before is untouched, and the command is safe to repeat; --debug shows where in the code"
         )
         sys.exit(1)
 
@@ -122,8 +123,11 @@ def _commands() -> "TyperGroup":
         context = typer.Context(command)
         for option in command.get_params(context):
             if getattr(option, "is_flag", False):
-                # Who reads the help need not know that a flag is a <bool>.
+                # Who reads the help need not know that a flag is a <bool>,
                 option.metavar = ""
+            elif isinstance(option, TyperArgument):
+                # or an argument a <str>: its name says what it is.
+                setattr(option, "display_type_rich", lambda ctx: None)  # noqa: B010
     return group
 
 

@@ -22,7 +22,7 @@ app = typer.Typer()
 def alerts(  # noqa: PLR0917
     more_ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID]...", help="Further ids for --mark-read.", show_default=False),
+        typer.Argument(metavar="ID", help="Further ids for --mark-read.", show_default=False),
     ] = None,
     mark_read: Annotated[
         str | None,

@@ -31,7 +31,7 @@ app = typer.Typer()
 )
 def close(  # noqa: PLR0917
     month: Annotated[
-        str | None, typer.Argument(metavar="[YYYY-MM]", help="The month.", show_default=False)
+        str | None, typer.Argument(metavar="YYYY-MM", help="The month.", show_default=False)
     ] = None,
     through: Annotated[
         str | None, typer.Option("--through", metavar="DATE", help="The last day, in place of a month.")
@@ -72,7 +72,7 @@ def close(  # noqa: PLR0917
     home: HomeOption = None,
     as_of: AsOfOption = None,
 ) -> None:
-    """Issue invoices and corrections of every cycle that ended in or before a month; again is safe."""
+    """Issue invoices and corrections of every cycle that ended in or before a month; safe to repeat."""
     from rich.console import Console
 
     from pipelines.books.arguments import closer, hash_to_expect, least_correction

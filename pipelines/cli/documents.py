@@ -25,7 +25,7 @@ def invoice(  # noqa: PLR0917
     document: Annotated[
         str | None,
         typer.Argument(
-            metavar="[DOCUMENT]", help="Number or id of an invoice or credit note.", show_default=False
+            metavar="DOCUMENT", help="Number or id of an invoice or credit note.", show_default=False
         ),
     ] = None,
     month: Annotated[

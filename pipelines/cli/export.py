@@ -21,12 +21,14 @@ app = typer.Typer()
 )
 def export(  # noqa: PLR0917
     customer: Annotated[
-        str | None, typer.Argument(metavar="[CUSTOMER]", help="Default: all customers.", show_default=False)
+        str | None, typer.Argument(metavar="CUSTOMER", help="Default: all customers.", show_default=False)
     ] = None,
     table: Annotated[
         str,
         typer.Option(
-            "--table", help="Any published table of days or cycles, e.g. monthly_usage, cost_per_request."
+            "--table",
+            metavar="TABLE",
+            help="Any published table of days or cycles, e.g. monthly_usage, cost_per_request.",
         ),
     ] = "daily_usage",
     month: Annotated[

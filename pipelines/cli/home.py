@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pipelines.cli.app import HOME, AsOfOption, HomeOption, command_line, need_home, say_waiting, settings_of
-from pipelines.errors import MeterhouseError
+from pipelines.errors import ConfigurationError, MeterhouseError, any_of
 from pipelines.files import open_to_others
 
 app = typer.Typer()
@@ -24,15 +24,27 @@ _MOST_LISTED = 100
 )
 def init(
     product: Annotated[
-        str, typer.Option("--product", metavar="NAME", help="Whose catalog and accounts to start with.")
-    ],
+        str | None,
+        typer.Option(
+            "--product",
+            metavar="NAME",
+            help="Whose catalog and accounts to start with; without it the products are listed.",
+            show_default=False,
+        ),
+    ] = None,
     home: HomeOption = None,
     as_of: AsOfOption = None,
 ) -> None:
     """Start a home with a product's catalog and accounts. Documents that differ are never overwritten."""
-    from pipelines.catalog import copy_product
+    from pipelines.catalog.products import copy_product, list_products
 
     settings = settings_of(home, as_of)
+    if product is None:
+        raise ConfigurationError(
+            "it is not said whose catalog and accounts to start with",
+            where="--product",
+            remedy=f"write {any_of(list_products())}",
+        )
     copy_product(settings.home, product)
     typer.echo(f"{settings.home.root} now has the catalog and accounts of {product}.")
     typer.echo(

@@ -23,7 +23,7 @@ def send(
     subjects: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[ID]...", help="With --again: lines, invoices or credit notes.", show_default=False
+            metavar="ID", help="With --again: lines, invoices or credit notes.", show_default=False
         ),
     ] = None,
     again: Annotated[
@@ -67,7 +67,7 @@ def send(
 def finalize(
     invoices: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[INVOICE]...", help="Numbers or ids. Default: all.", show_default=False),
+        typer.Argument(metavar="INVOICE", help="Numbers or ids. Default: all.", show_default=False),
     ] = None,
     collect: Annotated[
         bool,
@@ -160,9 +160,16 @@ def reconcile(
     epilog="Example: `meterhouse webhooks --port 8400`, behind a proxy that speaks TLS",
 )
 def webhooks(
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Where it listens.")] = 8400,
+    port: Annotated[
+        int, typer.Option("--port", metavar="PORT", min=1, max=65535, help="Where it listens.")
+    ] = 8400,
     host: Annotated[
-        str, typer.Option("--host", help="Which address; anything but loopback is reachable from outside.")
+        str,
+        typer.Option(
+            "--host",
+            metavar="ADDRESS",
+            help="Which address; anything but loopback is reachable from outside.",
+        ),
     ] = "127.0.0.1",
     home: HomeOption = None,
     as_of: AsOfOption = None,

@@ -31,7 +31,7 @@ def recommendations(
     home: HomeOption = None,
     as_of: AsOfOption = None,
 ) -> None:
-    """Show what the last run advises: other plans, bought allowance, cheaper models, dear requests."""
+    """Show what the last run advises: other plans, bought allowance, cheaper models, expensive requests."""
     from pipelines.cli.show.recommendations import show_recommendations
 
     settings = settings_of(home, as_of)

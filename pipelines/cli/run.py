@@ -56,7 +56,7 @@ def run(
 def reread(
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="PATH...", help="Files or folders in inbox/.", show_default=False),
+        typer.Argument(metavar="PATH", help="Files or folders in inbox/.", show_default=False),
     ],
     home: HomeOption = None,
     as_of: AsOfOption = None,
@@ -101,9 +101,9 @@ def reread(
     epilog="Example: `meterhouse simulate-usage --events 100000 --days 92 --seed 1 --until 2026-04-01`",
 )
 def simulate_usage_command(  # noqa: PLR0917
-    events: Annotated[int, typer.Option("--events", min=1, help="Records to write.")] = 100_000,
-    days: Annotated[int, typer.Option("--days", min=1, help="Days that they cover.")] = 92,
-    seed: Annotated[int, typer.Option("--seed", help="Another seed gives other usage.")] = 1,
+    events: Annotated[int, typer.Option("--events", metavar="N", min=1, help="Records to write.")] = 100_000,
+    days: Annotated[int, typer.Option("--days", metavar="N", min=1, help="Days that they cover.")] = 92,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Another seed gives other usage.")] = 1,
     until: Annotated[
         str | None,
         typer.Option(

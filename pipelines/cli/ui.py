@@ -22,7 +22,12 @@ def ui(
         str, typer.Option("--port", metavar="PORT", help="Where the web interface listens.")
     ] = "3000",
     host: Annotated[
-        str, typer.Option("--host", help="Which address; anything but loopback is reachable from outside.")
+        str,
+        typer.Option(
+            "--host",
+            metavar="ADDRESS",
+            help="Which address; anything but loopback is reachable from outside.",
+        ),
     ] = "127.0.0.1",
     home: HomeOption = None,
     as_of: AsOfOption = None,

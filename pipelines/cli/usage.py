@@ -22,7 +22,7 @@ def usage(
         str, typer.Argument(metavar="CUSTOMER", help="The customer's id.", show_default=False)
     ],
     periods: Annotated[
-        int, typer.Option("--periods", min=0, max=1200, help="How many cycles that are over to show.")
+        int, typer.Option("--periods", metavar="N", min=0, max=1200, help="How many past cycles to show.")
     ] = 12,
     output_format: Annotated[
         str, typer.Option("--format", metavar="table|json|csv", help="How to write it.")

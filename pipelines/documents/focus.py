@@ -41,8 +41,7 @@ def export_focus(published_file: Path, month: date, output: Path, *, may_overwri
     :param month: its first day, local to each customer.
     :param output: ``*.csv`` (empty: null; instants as 2026-03-01T00:00:00Z; exact decimals) or ``*.parquet``.
     :param may_overwrite: files that are there are replaced.
-    :raises ConfigurationError: another suffix, or a file that is there.
-    :raises MeterhouseError: nothing was issued for that month.
+    :raises ConfigurationError: another suffix, a file that is there, or nothing was issued for that month.
     """
     file_format = _SUFFIXES.get(output.suffix)
     if file_format is None:
@@ -65,7 +64,7 @@ def export_focus(published_file: Path, month: date, output: Path, *, may_overwri
         )
         [charge_count] = connection.execute("select count(*) from chosen").fetchone() or (0,)
         if not charge_count:
-            raise MeterhouseError(
+            raise ConfigurationError(
                 f"nothing was issued for {month:%Y-%m}",
                 where=str(published_file),
                 remedy=f"issue it (`meterhouse close {month:%Y-%m}`); drafts are no charges yet",

@@ -16,7 +16,7 @@ from pipelines.documents.facts import CreditNote, Documents, Invoice
 from pipelines.documents.queries import read_document, read_month
 from pipelines.documents.render import render_html, render_pdf
 from pipelines.documents.tables import render_csv
-from pipelines.errors import ConfigurationError, MeterhouseError
+from pipelines.errors import ConfigurationError, MeterhouseError, any_of
 from pipelines.files import make_shared_folder, share
 from pipelines.home import Home
 from pipelines.progress import Quiet, Steps
@@ -50,13 +50,14 @@ def write_invoices(
     :param month: its first day; invoices belong to the month of their cycle's last day.
     :param with_drafts: with a month, also invoices that are not issued.
     :param replace: overwrite files that hold other content.
-    :raises ConfigurationError: not one of document and month, or an unknown format or document.
-    :raises MeterhouseError: nothing was issued in the month, or files with other content were kept.
+    :raises ConfigurationError: not one of document and month, an unknown format or document, or nothing was
+        issued in the month.
+    :raises MeterhouseError: files with other content were kept.
     """
     for name in formats:
         if name not in FORMATS:
             raise ConfigurationError(
-                f"{name!r} is not a format", where="--format", remedy=f"write {', '.join(FORMATS)}"
+                f"{name!r} is not a format", where="--format", remedy=f"write {any_of(FORMATS)}"
             )
     steps = steps or Quiet()
     file = home.published_file
@@ -72,7 +73,7 @@ def write_invoices(
                 remedy="write e.g. `meterhouse invoice INV-000001` or `meterhouse invoice --month 2026-03`",
             )
     if month is not None and not documents.invoices and not documents.credit_notes:
-        raise MeterhouseError(
+        raise ConfigurationError(
             f"nothing was issued for {month:%Y-%m}",
             where=str(file),
             remedy=f"issue it (`meterhouse close {month:%Y-%m}`), or add --with-drafts to see it before",

@@ -16,7 +16,7 @@ from typing import Any, Self, cast
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipelines.errors import MeterhouseError
+from pipelines.errors import ConfigurationError
 from pipelines.files import tighten
 from pipelines.home import Home
 from pipelines.ledger.connect import WRITES, Address, describe_failure, find_address, make_engine
@@ -175,7 +175,7 @@ class Ledger:
 
         :param alert_ids: None: all of them.
         :returns: the ids that were unread until now.
-        :raises MeterhouseError: an id that the ledger does not have; nothing is marked.
+        :raises ConfigurationError: an id that the ledger does not have; nothing is marked.
         """
         with self.writing() as connection:
             if alert_ids is None:
@@ -183,7 +183,7 @@ class Ledger:
             else:
                 wanted = set(alert_ids)
                 if strangers := sorted(wanted - _known_alerts(connection, wanted)):
-                    raise MeterhouseError(
+                    raise ConfigurationError(
                         f"no alert has the id {', '.join(strangers)}",
                         where=str(self),
                         remedy="`meterhouse alerts` lists them",

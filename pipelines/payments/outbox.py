@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, cast
 
 import sqlalchemy as sa
 
-from pipelines.errors import MeterhouseError
+from pipelines.errors import ConfigurationError
 from pipelines.ledger import Ledger
 from pipelines.ledger.books import Closing
 from pipelines.ledger.books_schema import (
@@ -385,7 +385,7 @@ def try_again(ledger: Ledger, subjects: Sequence[str], now: datetime) -> int:
 
     :param subjects: ids of lines, invoices or credit notes; empty: everything that failed.
     :returns: how many there are.
-    :raises MeterhouseError: an id that neither failed nor waits; nothing is changed.
+    :raises ConfigurationError: an id that neither failed nor waits; nothing is changed.
     """
     states = ("FAILED",) if not subjects else ("FAILED", "NEEDS_REVIEW")
     condition: sa.ColumnElement[bool] = _row.state.in_(states)
@@ -396,7 +396,7 @@ def try_again(ledger: Ledger, subjects: Sequence[str], now: datetime) -> int:
             sa.select(_row.outbox_id, _row.subject_id, _row.op_id).where(condition)
         ).all()
         if strange := sorted(set(subjects) - {row.subject_id for row in found}):
-            raise MeterhouseError(
+            raise ConfigurationError(
                 f"nothing of {', '.join(strange)} failed or waits for review",
                 where=str(ledger),
                 remedy="the mart stripe_invoice_items lists what does, with the reason",

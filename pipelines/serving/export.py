@@ -16,7 +16,7 @@ from typing import Final, Literal, TextIO
 import duckdb
 
 from pipelines import interruption
-from pipelines.errors import ConfigurationError, MeterhouseError
+from pipelines.errors import ConfigurationError, MeterhouseError, what_was_meant
 from pipelines.files import make_shared_folder, share, sync
 from pipelines.home import Home
 from pipelines.serving.readers import need_customer, open_published
@@ -113,7 +113,7 @@ def _grain(tables: duckdb.DuckDBPyConnection, table: str) -> Grain:
         raise ConfigurationError(
             f"{table!r} is no table of customers' days or cycles",
             where="--table",
-            remedy=f"write one of {', '.join(known)}",
+            remedy=what_was_meant(table, known),
         )
     return known[table]
 

@@ -76,7 +76,7 @@ def publish(home: Home, tables: Sequence[PublishedTable], publication: Publicati
         raise MeterhouseError(
             f"publishing failed: {error}",
             where=str(home.serving),
-            remedy="the file published before is untouched; mend what it names, then run again",
+            remedy="the file published before is untouched; fix what it names, then run again",
         ) from error
     finally:
         # A copy that failed may have a log beside it; what stays all the same, the next publication removes.

@@ -3,14 +3,13 @@
 What is asked, and how answers look, does not belong here.
 """
 
-import difflib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
-from pipelines.errors import ConfigurationError, MeterhouseError
+from pipelines.errors import ConfigurationError, MeterhouseError, what_was_meant
 from pipelines.warehouse.measure import open_tables, unreadable
 
 _MOST_NAMED = 10
@@ -53,11 +52,7 @@ def need_customer(tables: duckdb.DuckDBPyConnection, customer_id: str) -> None:
     known = [row[0] for row in tables.execute("select customer_id from customers order by all").fetchall()]
     if customer_id in known:
         return
-    near = difflib.get_close_matches(customer_id, known, n=3, cutoff=0.6)
-    if near:
-        remedy = f"did you mean {' or '.join(near)}?"
-    elif 0 < len(known) <= _MOST_NAMED:
-        remedy = f"write one of {', '.join(known)}"
-    else:
+    remedy = what_was_meant(customer_id, known) if known else "accounts/customers.csv lists them"
+    if not remedy.startswith("did") and len(known) > _MOST_NAMED:
         remedy = f"the published file has {len(known):,} customers; run `meterhouse run` after adding one"
     raise ConfigurationError(f"no customer has the id {customer_id!r}", where="CUSTOMER", remedy=remedy)

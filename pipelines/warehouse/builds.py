@@ -224,7 +224,7 @@ def _parse(home: Home, kept: Path) -> None:
         raise MeterhouseError(
             f"the dbt project does not parse: {outcome.exception}",
             where=str(project.PROJECT_DIR),
-            remedy="mend the file it names; `dbt parse` shows it again",
+            remedy="fix the file it names; `dbt parse` shows it again",
         )
     for outdated in matching(target_dir(home), "manifest-*"):
         outdated.unlink(missing_ok=True)

@@ -147,7 +147,7 @@ def test_a_trace_is_written_for_people_for_sheets_and_as_a_table(moved, meterhou
         (["--month", "2026-13"], "'2026-13' is not a month"),
         ([], "not clear which lines"),
         (["line_a", "--invoice", "INV-000001"], "not clear which lines"),
-        (["line_a", "--format", "xml"], "write table, json, csv"),
+        (["line_a", "--format", "xml"], "write table, json or csv"),
         (["line_a", "--output", "events.xlsx"], "neither a .parquet nor a .csv"),
         (["line_a", "--output", "/nowhere/at/all/events.csv"], "no folder /nowhere/at/all"),
     ],
@@ -267,7 +267,7 @@ def test_before_there_was_a_line_there_is_none_to_show(moved, meterhouse):
             "the history begins at 2026-03-04T06:00:00",
         ),
         (["INV-000001", "--as-known-at", "yesterday"], "--as-known-at: 'yesterday' is not an instant"),
-        (["INV-000001", "--format", "xml"], "write table, json, csv"),
+        (["INV-000001", "--format", "xml"], "write table, json or csv"),
     ],
 )
 def test_a_rebuild_of_nothing_is_a_wrong_argument(meterhouse, arguments, says):

@@ -165,6 +165,15 @@ def test_without_alerts_it_says_so(home):
     assert len(shown(home, "csv").splitlines()) == 1
 
 
+def test_a_customer_without_any_is_told_from_one_that_nobody_knows(home):
+    home.serving.mkdir(exist_ok=True)
+    with duckdb.connect(str(home.published_file)) as published:
+        published.execute("create table customers as select 'quiet' as customer_id")
+    assert shown(home, "table", "quiet").strip() == "No alerts."
+    with pytest.raises(ConfigurationError, match="did you mean quiet"):
+        shown(home, "table", "quiett")
+
+
 def test_json_is_exact_and_complete(home):
     raise_new_alerts(home, ENTRIES, NOW)
     assert json.loads(shown(home, "json", "tundra")) == [

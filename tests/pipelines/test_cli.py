@@ -47,6 +47,8 @@ def test_help_does_not_wait_for_dagster(cli):
         (["simulate-usage", "--events", "0"], "--events"),
         (["simulate-usage", "--until", "April"], "2026-04-01"),
         (["init", "--product", "nothing"], "coachos"),
+        (["init", "--product", "coachs"], "did you mean coachos?"),
+        (["init"], "write ai_pair_orchestrator, coachos"),
         (["ui", "--as-of", "2026-03-31T23:59:59Z"], "wall clock"),
         (["usage"], "CUSTOMER"),
         (["export", "tundra"], "--month 2026-03"),
@@ -148,7 +150,7 @@ def test_the_unforeseen_is_exit_1_without_a_traceback(monkeypatch, capsys):
     assert exit_.value.code == 1
     told = capsys.readouterr().err
     assert "ZeroDivisionError: boom" in told
-    assert "running the command again is safe" in told
+    assert "the command is safe to repeat" in told
     assert "Traceback" not in told
 
 

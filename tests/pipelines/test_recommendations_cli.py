@@ -45,6 +45,8 @@ def publish(home: Home, *rows: tuple[object, ...]) -> None:
     home.published_file.unlink(missing_ok=True)
     with duckdb.connect(str(home.published_file)) as connection:
         connection.execute(f"create table recommendations ({COLUMNS})")
+        connection.execute("create table customers (customer_id varchar)")
+        connection.executemany("insert into customers values (?)", [["quiet"], *([row[1]] for row in rows)])
         if rows:
             marks = ", ".join(["?"] * len(rows[0]))
             connection.executemany(f"insert into recommendations values ({marks})", rows)
@@ -66,6 +68,14 @@ def test_the_most_urgent_comes_first_in_its_own_words(home: Home) -> None:
 
 def test_one_customer_only(home: Home) -> None:
     assert "1 recommendation, 1 open." in shown(home, customer="kestrel")
+
+
+def test_a_customer_without_any_is_told_from_one_that_nobody_knows(home: Home) -> None:
+    assert shown(home, customer="quiet").strip() == "No recommendations."
+    with pytest.raises(
+        ConfigurationError, match=r"no customer has the id 'kestrl'[\s\S]*did you mean kestrel\?"
+    ):
+        shown(home, customer="kestrl")
 
 
 def test_without_any_it_says_so(home: Home) -> None:

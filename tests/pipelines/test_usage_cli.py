@@ -168,7 +168,7 @@ def test_what_is_to_come_has_the_digits_of_its_currency(
 
 
 @pytest.mark.parametrize(
-    ("asked", "says"), [("{}x", "did you mean {}"), ("no one at all", "write one of")], ids=["near", "far"]
+    ("asked", "says"), [("{}x", "did you mean {}"), ("no one at all", "write .* or ")], ids=["near", "far"]
 )
 def test_an_unknown_customer_is_told_who_there_is(settings, customer, asked, says):
     with pytest.raises(ConfigurationError, match=says.format(customer)):

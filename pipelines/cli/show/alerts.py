@@ -13,6 +13,7 @@ from rich.text import Text
 
 from pipelines.cli.show.output import exact_cell, need_format, write_json
 from pipelines.ledger import RaisedAlert, open_ledger
+from pipelines.serving.readers import need_customer, open_published
 from pipelines.settings import Settings, login_name
 from pipelines.tables import write_csv_rows
 
@@ -45,11 +46,14 @@ def show_alerts(
     """Write the alerts, newest day first. Numbers and instants of JSON and CSV are texts, exact.
 
     :param output_format: table, json or csv.
-    :raises ConfigurationError: another format.
+    :raises ConfigurationError: another format, or a customer that neither alerts nor accounts know.
     """
     need_format(output_format)
     with open_ledger(settings.home) as ledger:
         alerts = ledger.alerts(customer_id, is_unread_only)
+    if customer_id is not None and not alerts and settings.home.published_file.exists():
+        with open_published(settings.home.published_file) as tables:
+            need_customer(tables, customer_id)
     _WRITERS[output_format](alerts, output)
 
 
@@ -57,7 +61,7 @@ def mark_alerts_read(settings: Settings, alert_ids: Sequence[str]) -> int:
     """Mark alerts as read; how many were unread until now.
 
     :param alert_ids: ids, or the word all.
-    :raises MeterhouseError: an id that the ledger does not have; nothing is marked.
+    :raises ConfigurationError: an id that the ledger does not have; nothing is marked.
     """
     wanted = None if list(alert_ids) == [ALL] else alert_ids
     with open_ledger(settings.home) as ledger:

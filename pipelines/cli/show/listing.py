@@ -16,7 +16,7 @@ from rich.console import Console
 
 from pipelines.books.closing import ClosingOutcome
 from pipelines.cli.show.output import FORMATS, exact_cell, write_json
-from pipelines.errors import ConfigurationError
+from pipelines.errors import ConfigurationError, any_of
 from pipelines.figures import plain_text
 from pipelines.ledger.books import Row
 from pipelines.tables import write_csv_rows
@@ -66,7 +66,7 @@ def need_listing(output_format: str | None, file: Path | None, *, is_dry_run: bo
         raise ConfigurationError(
             f"{chosen!r} is not a format" + (" of a file" if file else ""),
             where="--format" if output_format is not None else "--output",
-            remedy=f"write {' or '.join(allowed)}",
+            remedy=f"write {any_of(allowed)}",
         )
     if file is not None and not file.parent.is_dir():
         raise ConfigurationError(

@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Final, TextIO
 
-from pipelines.errors import ConfigurationError
+from pipelines.errors import ConfigurationError, any_of
 from pipelines.figures import plain_text
 
 FORMATS: Final = ("table", "json", "csv")
@@ -22,7 +22,7 @@ def need_format(output_format: str, formats: Iterable[str] = FORMATS) -> None:
     """
     if output_format not in formats:
         raise ConfigurationError(
-            f"{output_format!r} is not a format", where="--format", remedy=f"write {', '.join(formats)}"
+            f"{output_format!r} is not a format", where="--format", remedy=f"write {any_of(formats)}"
         )
 
 

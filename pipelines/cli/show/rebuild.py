@@ -80,7 +80,7 @@ def _print_one(console: Console, found: Rebuilt) -> None:
     issued = f"issued in closing {document.closing_number}:"
     console.print(f"  {issued:{_HASH_COLUMN}} {document.content_hash}")
     console.print(
-        f"  {'computed from the lake:':{_HASH_COLUMN}} {found.computed_hash or 'does not come about'}"
+        f"  {'computed from the lake:':{_HASH_COLUMN}} {found.computed_hash or 'cannot be reproduced'}"
     )
     if found.difference is None:
         console.print("  equal, in every field")

@@ -17,7 +17,7 @@ from pipelines.cli.show.output import exact_cell, need_format, write_json
 from pipelines.errors import ConfigurationError
 from pipelines.home import Home
 from pipelines.ledger import open_ledger
-from pipelines.serving.readers import open_published
+from pipelines.serving.readers import need_customer, open_published
 from pipelines.settings import Settings
 from pipelines.tables import write_csv_rows
 
@@ -59,15 +59,16 @@ def show_recommendations(
 
     :param output_format: table, json or csv.
     :param is_open_only: leave out what was dismissed or accepted.
-    :raises ConfigurationError: another format.
+    :raises ConfigurationError: another format, or no such customer.
     :raises MeterhouseError: nothing is published yet.
     """
     need_format(output_format)
-    found = [
-        row
-        for row in _recommendations(settings.home)
-        if customer_id in {None, row["customer_id"]} and not (is_open_only and row["status"] != "open")
-    ]
+    rows = _recommendations(settings.home)
+    if customer_id is not None:
+        with open_published(settings.home.published_file) as tables:
+            need_customer(tables, customer_id)
+        rows = [row for row in rows if row["customer_id"] == customer_id]
+    found = [row for row in rows if row["status"] == "open" or not is_open_only]
     _WRITERS[output_format](found, output)
 
 

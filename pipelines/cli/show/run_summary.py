@@ -92,7 +92,7 @@ def _invoices(file: Path) -> Table:
     table = Table(
         title="Invoices by month of the cycle's last day", title_justify="left", box=box.SIMPLE_HEAD
     )
-    for name in ("Month", "Currency", "Invoices", "of them drafts", "Total"):
+    for name in ("Month", "Currency", "Invoices", "of which drafts", "Total"):
         table.add_column(name, justify="left" if name in {"Month", "Currency"} else "right")
     with open_tables(file) as tables:
         for month, currency, invoices, drafts, total in tables.execute(_BY_MONTH).fetchall():

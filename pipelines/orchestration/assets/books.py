@@ -49,7 +49,7 @@ class CloseConfig(dg.Config):
 @dg.op(
     required_resource_keys={"session"},
     out=dg.Out(dg.Nothing),
-    description="Issue the invoices and corrections of every cycle that ended by a day; again is safe.",
+    description="Issue the invoices and corrections of every cycle that ended by a day; safe to repeat.",
 )
 def close_books(context: dg.OpExecutionContext, config: CloseConfig) -> None:
     """What cannot be closed fails the run and says why; nothing is issued then."""
