@@ -29,7 +29,7 @@ meters as (
 
 issuers as (
 
-    select * from {{ ref('int_document_issuers') }}
+    select * from {{ ref('issuer') }}
 
 ),
 
