@@ -28,12 +28,19 @@ CLAUSES = {
 }
 SELECTS = {"effective_events", "priced_events", "checked_events", "serving_charges"}
 
+# Selects from the relations that their second argument names.
+READERS = {"account_facts"}
+
 
 def _stand_in(name: str) -> Callable[..., object]:
     if name in LISTS:
         return lambda *_, **__: []
     if name in CLAUSES:
         return lambda *_, **__: ""
+    if name in READERS:
+        return lambda _, relations, *__: " union all ".join(
+            f"select * from {read}" for read in relations.values()
+        )
     text = f"select * from {name}" if name in SELECTS else name
     return lambda *_, **__: text
 

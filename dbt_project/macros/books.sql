@@ -162,3 +162,24 @@
 {#- A text as a JSON string; null is null. -#}
 {% macro json_value(text) -%}{{ return(adapter.dispatch("json_value")(text)) }}{%- endmacro %}
 {% macro default__json_value(text) -%}coalesce(cast(to_json({{ text }}) as varchar), 'null'){%- endmacro %}
+
+{#- The rows of accounts tables as one fact per row and column: `tables` says of each table whom it is about, what its
+    rows are told apart by and which columns are looked at, `relations` what each is read from. -#}
+{% macro account_facts(tables, relations, accounts_version) -%}
+    {%- for table, fact in tables.items() -%}
+    {%- set is_first_table = loop.first -%}
+    {%- for column in fact["columns"] -%}
+    {%- if not (is_first_table and loop.first) %}
+    union all
+    {% endif -%}
+    select
+        {{ accounts_version }} as accounts_version,
+        {{ quoted(table) }} as table_name,
+        {{ fact.subject }} as subject_id,
+        {{ fact.key }} as row_key,
+        {{ quoted(column) }} as column_name,
+        cast({{ column }} as varchar) as value
+    from {{ relations[table] }}
+    {%- endfor -%}
+    {%- endfor -%}
+{%- endmacro %}

@@ -46,14 +46,9 @@ from pipelines.warehouse.project import Manifest, models_in, readers_of
 from pipelines.warehouse.scope import BuildSettings
 
 CLOSING_MODELS = (
-    "int_pinned_lines",
-    "int_pinned_faults",
     "int_line_differences",
     "int_invoice_corrections",
-    "int_line_credits",
     "int_line_adjustments",
-    "int_correction_events",
-    "int_correction_account_rows",
     "int_correction_causes",
     "int_due_lines",
     "int_due_periods",

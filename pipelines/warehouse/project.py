@@ -45,20 +45,29 @@ def target_dir(home: Home) -> Path:
 
 
 def models_in(manifest: Manifest, layers: Sequence[str] = LAYERS) -> list[Mapping[str, Any]]:
-    """The project's models of these layers, by name."""
+    """The project's models of these layers that have a table or view of their own, by name."""
+    return [model for model in _all_models(manifest, layers) if not _is_ephemeral(model)]
+
+
+def _all_models(manifest: Manifest, layers: Sequence[str] = LAYERS) -> list[Mapping[str, Any]]:
     models = (node for node in manifest["nodes"].values() if node["resource_type"] == "model")
     return sorted(
         (model for model in models if model["fqn"][1] in layers), key=lambda model: str(model["name"])
     )
 
 
+def _is_ephemeral(model: Mapping[str, Any]) -> bool:
+    """Whether dbt writes the model's SQL into its readers."""
+    return bool(model["config"]["materialized"] == "ephemeral")
+
+
 def readers_of(manifest: Manifest, models: Sequence[str], *, without: Collection[str] = ()) -> list[str]:
-    """These models and all that read them, by name.
+    """These models and all that read them, by name; none that dbt writes into its readers.
 
     :param without: models that are left out, and with them what reads the others only through them.
     """
     readers: dict[str, set[str]] = {}
-    for node in models_in(manifest):
+    for node in _all_models(manifest):
         for parent in node["depends_on"]["nodes"]:
             readers.setdefault(parent.rsplit(".", 1)[-1], set()).add(node["name"])
     found, waiting = set(models), list(models)
@@ -66,7 +75,7 @@ def readers_of(manifest: Manifest, models: Sequence[str], *, without: Collection
         new = readers.get(waiting.pop(), set()) - found - set(without)
         found |= new
         waiting += new
-    return sorted(found)
+    return sorted(found & {str(model["name"]) for model in models_in(manifest)})
 
 
 def attach_singular_tests(manifest: dict[str, Any]) -> None:

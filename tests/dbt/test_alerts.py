@@ -28,12 +28,12 @@ SETTINGS = {
 STATE = (
     "budget_alerts",
     "int_usage_to_date",
-    "int_usage_alerts",
+    "int_allowances_reached",
     "int_daily_spend",
     "int_cost_alerts",
     "int_spike_alerts",
-    "int_forbidden_models",
-    "int_feature_gaps",
+    "int_forbidden_model_days",
+    "int_feature_gap_days",
 )
 METERS = [
     {"meter_id": "units"},
@@ -539,7 +539,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> RatingHome:
         for index, row in enumerate(case.events)
     )
     home.build(select=SELECT)
-    home.build(command="test", select=f"{' '.join(STATE)} int_found_alerts int_budget_thresholds")
+    home.build(command="test", select=f"{' '.join(STATE)} int_budget_thresholds")
     return home
 
 

@@ -1,7 +1,8 @@
 {{ config(materialized='incremental', incremental_strategy='append', pre_hook="{{ delete_alert_months() }}") }}
 
-{#- The first local day on which the provider cost of a day or calendar month reached a share of its budget. Once a
-    day's cost is not known in the budget's currency, nothing can be said about the rest of that period. -#}
+{#- The alerts of budgets that provider cost reached: the first local day on which that of a day or calendar month
+    reached a share of its budget. Once a day's cost is not known in the budget's currency, nothing can be said about
+    the rest of that period. -#}
 
 with spend as (
 
@@ -60,7 +61,7 @@ running as (
 
 ),
 
-final as (
+reached as (
 
     select
         running.customer_id,
@@ -69,9 +70,8 @@ final as (
         thresholds.kind,
         thresholds.threshold,
         min_by(running.amount, running.usage_date) as observed,
-        thresholds.amount as budget_amount,
-        {{ month_start("running.window_start") }} as calendar_month,
-        running.window_start,
+        thresholds.amount as limit_value,
+        running.window_start as period_start,
         min(running.usage_date) as triggered_on
     from running
     inner join thresholds
@@ -82,6 +82,29 @@ final as (
             and running.amount >= thresholds.bar
     where running.is_known
     group by all
+
+),
+
+final as (
+
+    select
+        customer_id,
+        kind,
+        cast(null as varchar) as meter_id,
+        {{ budget_subject("'provider_cost'", "currency", "period") }} as subject,
+        threshold,
+        observed,
+        limit_value,
+        currency,
+        case kind when 'pause_reached' then 'critical' else {{ severity_of("threshold") }} end as severity,
+        {{ month_start("period_start") }} as calendar_month,
+        period_start,
+        triggered_on,
+        {{ budget_message(
+            "'Provider cost ' || case period when 'day' then 'of ' else 'of the month from ' end"
+            ~ " || period_start || ' is'"
+        ) }} as message
+    from reached
 
 )
 

@@ -4,9 +4,10 @@
     pre_hook="{{ delete_alert_days(later=spike_lookback_days()) }}"
 ) }}
 
-{#- Days on which a count or sum meter rose above ratio times the mean of the days before. The mean is over the days
-    from the first one with usage in the lookback to the day before, days without usage counting as 0: a customer is
-    not measured against days before it began. The usage of a day that was touched concerns itself and days after. -#}
+{#- The alerts of days on which a count or sum meter rose above ratio times the mean of the days before. The mean is
+    over the days from the first one with usage in the lookback to the day before, days without usage counting as 0: a
+    customer is not measured against days before it began. The usage of a day that was touched concerns itself and days
+    after. -#}
 
 with daily_quantities as (
 
@@ -15,6 +16,12 @@ with daily_quantities as (
         quantity > 0
         and quantity < {{ beyond_quantity() }}
         and {{ is_alert_day("customer_id", "usage_date", earlier=lookback, later=lookback) }}
+
+),
+
+meters as (
+
+    select * from {{ ref('stg_catalog__meters') }}
 
 ),
 
@@ -74,7 +81,7 @@ spikes as (
 
 ),
 
-final as (
+means as (
 
     select
         customer_id,
@@ -85,6 +92,30 @@ final as (
         earlier_days,
         usage_date
     from spikes
+
+),
+
+final as (
+
+    select
+        means.customer_id,
+        'spike' as kind,
+        means.meter_id,
+        cast(null as varchar) as subject,
+        means.ratio as threshold,
+        means.quantity as observed,
+        means.mean_quantity as limit_value,
+        cast(null as varchar) as currency,
+        'warning' as severity,
+        means.usage_date,
+        means.usage_date as period_start,
+        means.usage_date as triggered_on,
+        meters.name || ': ' || {{ plain_number("means.quantity") }} || ' on ' || means.usage_date
+        || ', more than ' || {{ plain_number("means.ratio") }} || ' times the mean of '
+        || {{ plain_number("round(means.mean_quantity, 2)") }} || ' of the '
+        || {{ counted("means.earlier_days", "day") }} || ' before' as message
+    from means
+    inner join meters on means.meter_id = meters.meter_id
 
 )
 

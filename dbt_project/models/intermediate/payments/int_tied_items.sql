@@ -1,4 +1,4 @@
-{{ config(materialized='view') }}
+{{ config(materialized='ephemeral') }}
 
 {#- From lines to items: what was issued, what Stripe answered that it has of it, and what is not sent yet. Where the
     last reconciliation saw the object, its amount counts instead of the answer of then. -#}

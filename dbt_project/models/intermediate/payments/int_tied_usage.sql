@@ -1,4 +1,4 @@
-{{ config(materialized='view') }}
+{{ config(materialized='ephemeral') }}
 
 {#- From usage to lines: what the usage of an issued cycle comes to as known now, what was billed for it so far with its
     corrections, and what a next correction will bring. A repriced period tells nothing: only the closing rates it

@@ -1,127 +1,16 @@
-{#- What a customer's next Monday, Tuesday and so on are expected to bring, from up to 28 complete local days before the
-    clock's: the mean of that weekday (under 14 days: of all days), times a trend once there are 28: the last 14 days
-    against the 14 before, between 4/5 and 5/4. Low and high: that day in a week that differs from the mean as the
-    quietest and the busiest of the full weeks do; with fewer than two of them, nothing and twice as much. Days before
-    the customer's first subscription or usage are no history, later days without usage are. -#}
+{#- What a customer's next Monday, Tuesday and so on are expected to bring: the mean of that weekday (under 14 days: of
+    all days) in the trailing days, times a trend. Low and high: that day in a week that differs from the mean as the
+    quietest and the busiest of the full weeks do. -#}
 
-{%- set third = "case when history_days >= 21 then week_3 end" %}
-{%- set fourth = "case when history_days >= 28 then week_4 end" %}
+with past_days as (
 
-with recent_days as (
-
-    select * from {{ ref('int_recent_days') }}
-
-),
-
-customers as (
-
-    select * from {{ ref('stg_accounts__customers') }}
-
-),
-
-subscriptions as (
-
-    select * from {{ ref('stg_accounts__subscriptions') }}
-
-),
-
-clocks as (
-
-    select
-        customers.customer_id,
-        {{ local_date(as_of(), "customers.timezone") }} as local_today,
-        min(subscriptions.started_on) as first_served
-    from customers
-    left join subscriptions on customers.customer_id = subscriptions.customer_id
-    group by
-        customers.customer_id,
-        customers.timezone
-
-),
-
-past_days as (
-
-    select
-        recent_days.customer_id,
-        recent_days.meter_id,
-        clocks.local_today,
-        clocks.first_served,
-        recent_days.usage_date,
-        recent_days.quantity,
-        cast(clocks.local_today - recent_days.usage_date as integer) as days_ago
-    from recent_days
-    inner join clocks on recent_days.customer_id = clocks.customer_id
-    where
-        recent_days.usage_date >= clocks.local_today - {{ trailing_days() }}
-        and recent_days.usage_date < clocks.local_today
-
-),
-
-weeks as (
-
-    select
-        customer_id,
-        meter_id,
-        local_today,
-        cast(
-            least({{ trailing_days() }}, greatest(local_today - min(first_served), local_today - min(usage_date)))
-            as integer
-        ) as history_days,
-        cast(sum(quantity) as decimal(38, 12)) as total_quantity,
-        count(*) = count(quantity) as is_known,
-        cast(coalesce(sum(quantity) filter (where days_ago <= 7), 0) as decimal(38, 12)) as week_1,
-        cast(coalesce(sum(quantity) filter (where days_ago between 8 and 14), 0) as decimal(38, 12)) as week_2,
-        cast(coalesce(sum(quantity) filter (where days_ago between 15 and 21), 0) as decimal(38, 12)) as week_3,
-        cast(coalesce(sum(quantity) filter (where days_ago between 22 and 28), 0) as decimal(38, 12)) as week_4
-    from past_days
-    group by
-        customer_id,
-        meter_id,
-        local_today
-
-),
-
-spread as (
-
-    select
-        customer_id,
-        meter_id,
-        local_today,
-        history_days,
-        case when is_known then total_quantity end as total_quantity,
-        is_known,
-        case
-            when history_days < {{ trailing_days() }} then 1000000
-            when week_3 + week_4 = 0 then 1250000
-            else least(1250000, greatest(800000, {{ ratio_count("(week_1 + week_2)", "(week_3 + week_4)") }}))
-        end as trend_count,
-        history_days // 7 as week_count,
-        least(week_1, week_2, {{ third }}, {{ fourth }}) as quietest_week,
-        greatest(week_1, week_2, {{ third }}, {{ fourth }}) as busiest_week,
-        week_1 + week_2 + coalesce({{ third }}, 0) + coalesce({{ fourth }}, 0) as full_weeks
-    from weeks
+    select * from {{ ref('int_past_days') }}
 
 ),
 
 ratios as (
 
-    select
-        customer_id,
-        meter_id,
-        local_today,
-        history_days,
-        total_quantity,
-        is_known,
-        trend_count,
-        case
-            when week_count < 2 or full_weeks = 0 then 0
-            else {{ ratio_count("quietest_week", "full_weeks") }} * week_count
-        end as low_count,
-        case
-            when week_count < 2 or full_weeks = 0 then 2000000
-            else {{ ratio_count("busiest_week", "full_weeks") }} * week_count
-        end as high_count
-    from spread
+    select * from {{ ref('int_demand_ratios') }}
 
 ),
 

@@ -1,3 +1,5 @@
+{{ config(materialized='ephemeral') }}
+
 {#- Exact amounts of projected overages, by the SQL that rates invoices. -#}
 
 {%- set reads = {

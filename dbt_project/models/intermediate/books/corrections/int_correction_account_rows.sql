@@ -1,3 +1,5 @@
+{{ config(materialized='ephemeral') }}
+
 {#- Account rows of a corrected line's subscription and customer that are not what they were in the accounts version
     of the closing that last stated the line. Only computed for a closing. -#}
 
@@ -7,12 +9,17 @@
     "select distinct closings.accounts_version from " ~ closings ~ " as closings where closings.closing_number in"
     ~ " (select stated_in_closing from " ~ differences ~ ") order by 1"
 ) if is_closing() else [] %}
-{%- set customer_columns = ["timezone", "inactive_from"] %}
-{%- set subscription_columns = [
-    "customer_id", "plan_id", "plan_version", "started_on", "ended_on", "billing_anchor_day"
-] %}
-{%- set override_columns = ["included", "is_unlimited", "unit_amount", "valid_to"] %}
-{%- set override_key = "meter_id || coalesce(' from ' || cast(valid_from as varchar), '')" %}
+{%- set facts = {
+    "customers": {"subject": "customer_id", "key": "customer_id", "columns": ["timezone", "inactive_from"]},
+    "subscriptions": {
+        "subject": "subscription_id", "key": "subscription_id",
+        "columns": ["customer_id", "plan_id", "plan_version", "started_on", "ended_on", "billing_anchor_day"],
+    },
+    "overrides": {
+        "subject": "subscription_id", "key": "meter_id || coalesce(' from ' || cast(valid_from as varchar), '')",
+        "columns": ["included", "is_unlimited", "unit_amount", "valid_to"],
+    },
+} %}
 
 with line_differences as (
 
@@ -47,103 +54,39 @@ overrides as (
 
 pinned_customers as (
 
-    select * from {{ pinned_table("accounts", "customers", versions, ["customer_id"] + customer_columns) }}
+    select * from {{ pinned_table("accounts", "customers", versions, ["customer_id"] + facts.customers["columns"]) }}
 
 ),
 
 pinned_subscriptions as (
 
-    select * from
-        {{ pinned_table("accounts", "subscriptions", versions, ["subscription_id"] + subscription_columns) }}
+    select * from {{ pinned_table(
+        "accounts", "subscriptions", versions, ["subscription_id"] + facts.subscriptions["columns"]
+    ) }}
 
 ),
 
 pinned_overrides as (
 
-    select * from
-        {{ pinned_table(
-            "accounts", "overrides", versions, ["subscription_id", "meter_id", "valid_from"] + override_columns
-        ) }}
+    select * from {{ pinned_table(
+        "accounts", "overrides", versions, ["subscription_id", "meter_id", "valid_from"] + facts.overrides["columns"]
+    ) }}
 
 ),
 
 facts_then as (
 
-    {% for column in customer_columns -%}
-    {% if not loop.first -%}
-    union all
-    {% endif -%}
-    select
-        accounts_version,
-        'customers' as table_name,
-        customer_id as subject_id,
-        customer_id as row_key,
-        {{ quoted(column) }} as column_name,
-        cast({{ column }} as varchar) as value
-    from pinned_customers
-    {% endfor -%}
-    {% for column in subscription_columns -%}
-    union all
-    select
-        accounts_version,
-        'subscriptions' as table_name,
-        subscription_id as subject_id,
-        subscription_id as row_key,
-        {{ quoted(column) }} as column_name,
-        cast({{ column }} as varchar) as value
-    from pinned_subscriptions
-    {% endfor -%}
-    {% for column in override_columns -%}
-    union all
-    select
-        accounts_version,
-        'overrides' as table_name,
-        subscription_id as subject_id,
-        {{ override_key }} as row_key,
-        {{ quoted(column) }} as column_name,
-        cast({{ column }} as varchar) as value
-    from pinned_overrides
-    {% endfor -%}
+    {{ account_facts(facts, {
+        "customers": "pinned_customers", "subscriptions": "pinned_subscriptions", "overrides": "pinned_overrides"
+    }, "accounts_version") }}
 
 ),
 
 facts_now as (
 
-    {% for column in customer_columns -%}
-    {% if not loop.first -%}
-    union all
-    {% endif -%}
-    select
-        cast(null as varchar) as accounts_version,
-        'customers' as table_name,
-        customer_id as subject_id,
-        customer_id as row_key,
-        {{ quoted(column) }} as column_name,
-        cast({{ column }} as varchar) as value
-    from customers
-    {% endfor -%}
-    {% for column in subscription_columns -%}
-    union all
-    select
-        cast(null as varchar) as accounts_version,
-        'subscriptions' as table_name,
-        subscription_id as subject_id,
-        subscription_id as row_key,
-        {{ quoted(column) }} as column_name,
-        cast({{ column }} as varchar) as value
-    from subscriptions
-    {% endfor -%}
-    {% for column in override_columns -%}
-    union all
-    select
-        cast(null as varchar) as accounts_version,
-        'overrides' as table_name,
-        subscription_id as subject_id,
-        {{ override_key }} as row_key,
-        {{ quoted(column) }} as column_name,
-        cast({{ column }} as varchar) as value
-    from overrides
-    {% endfor -%}
+    {{ account_facts(facts, {
+        "customers": "customers", "subscriptions": "subscriptions", "overrides": "overrides"
+    }, "cast(null as varchar)") }}
 
 ),
 

@@ -1,3 +1,5 @@
+{{ config(materialized='ephemeral') }}
+
 {#- Events that the last statement of a line did not know and that feed its meter in its cycle, or supersede one that
     did. Only computed for a closing. -#}
 

@@ -1,4 +1,4 @@
-{{ config(materialized='view') }}
+{{ config(materialized='ephemeral') }}
 
 {#- What is given back: a decrease is taken from the line as it was issued, then from its adjustments, oldest first,
     from each at most what is not yet credited. What was billed is never less than nothing, so it always suffices. -#}

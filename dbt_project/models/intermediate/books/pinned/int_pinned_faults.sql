@@ -1,3 +1,5 @@
+{{ config(materialized='ephemeral') }}
+
 -- depends_on: {{ ref('int_periods_to_pin') }}
 {#- What the versions that their closing pinned cannot rate, of the same periods. -#}
 

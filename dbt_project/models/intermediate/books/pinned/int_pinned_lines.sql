@@ -1,3 +1,5 @@
+{{ config(materialized='ephemeral') }}
+
 -- depends_on: {{ ref('int_periods_to_pin') }}
 {#- Lines as the versions that their closing pinned rate them, of the periods in int_periods_to_pin: computed aside
     while books are closed, and handed over in a folder. Without one there are none. -#}

@@ -1,3 +1,5 @@
+{{ config(materialized='ephemeral') }}
+
 {#- Usage of max and latest meters: the highest or last reading of each `per` value in a window, beginning with the
     level it opens at where the meter carries forward; values are added up. -#}
 

@@ -1,4 +1,4 @@
-{{ config(materialized='view') }}
+{{ config(materialized='ephemeral') }}
 
 {#- Usage of count and sum meters: days added up. A day of 10^24 or more counts as beyond the type: its sum is null, and
     int_rating_faults names it. A cost that is not known for some event is not known for the window. -#}

@@ -1,4 +1,4 @@
-{{ config(materialized='view') }}
+{{ config(materialized='ephemeral') }}
 
 {#- Usage of unique meters: a value counts once in a window, on however many of its days it appears. -#}
 

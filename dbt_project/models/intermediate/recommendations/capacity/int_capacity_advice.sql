@@ -1,4 +1,4 @@
-{{ config(materialized='view') }}
+{{ config(materialized='ephemeral') }}
 
 {#- CAPACITY: allowance that is cheaper bought than used over. The amount to buy moves with usage; the advice stays the
     same. -#}

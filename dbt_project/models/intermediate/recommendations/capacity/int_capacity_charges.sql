@@ -1,3 +1,5 @@
+{{ config(materialized='ephemeral') }}
+
 {#- Exact amounts of the overages that remain, by the SQL that rates invoices. -#}
 
 {%- set reads = {

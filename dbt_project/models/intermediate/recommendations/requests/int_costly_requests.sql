@@ -1,3 +1,5 @@
+{{ config(materialized='ephemeral') }}
+
 {#- Customers whose AI requests cost more than the limit in one of the months looked back over. What is above the limit
     in those months is what keeping to it would have saved. Up to ten days and models that passed it most are named. -#}
 

@@ -1,3 +1,5 @@
+{{ config(materialized='ephemeral') }}
+
 {#- The latest complete month of a customer's AI requests against what it is measured by: its own months before, and the
     median of the customers that are on the same plan. Cost is per request with a known cost, tokens per request. -#}
 

@@ -1,4 +1,4 @@
-{{ config(materialized='view') }}
+{{ config(materialized='ephemeral') }}
 
 {#- USAGE_OPTIMIZATION: requests above the product's limit of cost, and requests that became dearer or longer than the
     customer's own were before, or than those of its plan are, by the ratio of a spike. -#}

@@ -1,4 +1,4 @@
-{{ config(materialized='view') }}
+{{ config(materialized='ephemeral') }}
 
 {#- MODEL_SWITCH: the same tokens at an accepted substitute's price. -#}
 
