@@ -100,17 +100,12 @@
 
 {#- A key of a JSON object as text; null if it is absent or null. `key` is a literal, the key of has_feature a column. -#}
 {% macro json_text(object, key) -%}{{ return(adapter.dispatch("json_text")(object, key)) }}{%- endmacro %}
-{% macro default__json_text(object, key) -%}json_extract_string({{ object }}, '$."{{ key }}"'){%- endmacro %}
 
 {#- The texts of a JSON list; null if there is none. -#}
 {% macro json_texts(list) -%}{{ return(adapter.dispatch("json_texts")(list)) }}{%- endmacro %}
-{% macro default__json_texts(list) -%}from_json({{ list }}, '["VARCHAR"]'){%- endmacro %}
 
 {#- Does the plan have the feature? It does unless it is absent, null or false. -#}
 {% macro has_feature(features, feature) -%}{{ return(adapter.dispatch("has_feature")(features, feature)) }}{%- endmacro %}
-{% macro default__has_feature(features, feature) -%}
-    coalesce(json_extract_string({{ features }}, '$."' || {{ feature }} || '"') != 'false', false)
-{%- endmacro %}
 
 {#- The least DECIMAL(38,12) that reaches amount * ratio; null beyond the type. -#}
 {% macro alert_bar(amount, ratio) -%}
@@ -148,7 +143,6 @@
 
 {#- The parts of a text; null of null. -#}
 {% macro split_text(text, separator) -%}{{ return(adapter.dispatch("split_text")(text, separator)) }}{%- endmacro %}
-{% macro default__split_text(text, separator) -%}string_split({{ text }}, {{ quoted(separator) }}){%- endmacro %}
 
 {#- What a budget's alerts are about: together with the customer it names one budget. -#}
 {% macro budget_subject(measure, currency, period) -%}

@@ -54,17 +54,6 @@
 {% macro money_words(amount_minor, minor_units) -%}
     {{ return(adapter.dispatch("money_words")(amount_minor, minor_units)) }}
 {%- endmacro %}
-{% macro default__money_words(amount_minor, minor_units) -%}
-    {%- set amount = in_major(amount_minor, minor_units) -%}
-    (
-        case when ({{ amount_minor }}) < 0 then '-' else '' end
-        || format('{:,}', cast(trunc(abs({{ amount }})) as hugeint))
-        || case
-            when {{ minor_units }} = 0 then ''
-            else '.' || substr(cast(abs({{ amount }} - trunc({{ amount }})) as varchar), 3, cast({{ minor_units }} as integer))
-        end
-    )
-{%- endmacro %}
 
 {#- Minor units as an amount of the currency. -#}
 {% macro in_major(amount_minor, minor_units) -%}
@@ -96,8 +85,6 @@
 
 {#- SHA-256 of a text in UTF-8, as 64 hexadecimal digits. -#}
 {% macro sha256_hex(text) -%}{{ return(adapter.dispatch("sha256_hex")(text)) }}{%- endmacro %}
-{% macro default__sha256_hex(text) -%}sha256({{ text }}){%- endmacro %}
-{% macro spark__sha256_hex(text) -%}sha2({{ text }}, 256){%- endmacro %}
 
 {#- Whether a closing is being computed; what only a closing needs is left out of other builds. -#}
 {% macro is_closing() %}
@@ -161,7 +148,6 @@
 
 {#- A text as a JSON string; null is null. -#}
 {% macro json_value(text) -%}{{ return(adapter.dispatch("json_value")(text)) }}{%- endmacro %}
-{% macro default__json_value(text) -%}coalesce(cast(to_json({{ text }}) as varchar), 'null'){%- endmacro %}
 
 {#- The rows of accounts tables as one fact per row and column: `tables` says of each table whom it is about, what its
     rows are told apart by and which columns are looked at, `relations` what each is read from. -#}

@@ -82,4 +82,3 @@
 
 {#- A number for a text: equal texts have equal ones, different texts nearly always different ones. -#}
 {% macro text_hash(value) -%}{{ return(adapter.dispatch("text_hash")(value)) }}{%- endmacro %}
-{% macro default__text_hash(value) -%}hash({{ value }}){%- endmacro %}

@@ -59,22 +59,8 @@
 {% endmacro %}
 
 {% macro microsecond_of_day(instant) -%}{{ return(adapter.dispatch("microsecond_of_day")(instant)) }}{%- endmacro %}
-{% macro default__microsecond_of_day(instant) -%}(epoch_us({{ instant }}) % 86400000000){%- endmacro %}
 
 {% macro is_batch(events) -%}{{ return(adapter.dispatch("is_batch")(events)) }}{%- endmacro %}
-
-{#- Reading JSON is slow, finding a word is not: only properties that hold the word are read. -#}
-{% macro default__is_batch(events) -%}
-    case
-        when contains({{ events }}.properties, 'batch')
-            then coalesce(
-                json_extract_string({{ events }}.properties, '$."batch"') = 'true'
-                or json_extract_string({{ events }}.properties, '$."processing"') = 'batch',
-                false
-            )
-        else false
-    end
-{%- endmacro %}
 
 {#- One of cost_statuses(), for an event and the price that applies to it (all null: none does). -#}
 {% macro cost_status(events, prices) -%}

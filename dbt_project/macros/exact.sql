@@ -9,17 +9,6 @@
 {#- A DECIMAL(38,12) as an integer count of 10^-12. -#}
 {% macro scaled(value) -%}{{ return(adapter.dispatch("scaled")(value)) }}{%- endmacro %}
 
-{#- The digits without the point are the count; writing them takes half as long as arithmetic with the decimal, and
-    from 64 bits a fifth of that. -#}
-{% macro default__scaled(value) -%}
-    cast(replace(
-        case
-            when {{ value }} between -999999 and 999999 then cast(cast({{ value }} as decimal(18, 12)) as varchar)
-            else cast(cast({{ value }} as decimal(38, 12)) as varchar)
-        end, '.', ''
-    ) as hugeint)
-{%- endmacro %}
-
 {#- The way back: an integer count of 10^-12 as DECIMAL(38,12). -#}
 {% macro unscaled(count) -%}
     (cast({{ count }} as decimal(38, 0)) * cast(0.000000000001 as decimal(12, 12)))
@@ -36,13 +25,6 @@
 
 {#- number // 10^12, the fraction cut off; a short number's result fits 64 bits, also after adding 10^30. -#}
 {% macro over_trillion(number) -%}{{ return(adapter.dispatch("over_trillion")(number)) }}{%- endmacro %}
-
-{% macro default__over_trillion(number) -%}
-    case
-        when {{ is_short(number) }} then cast({{ short_over_trillion(number) }} as hugeint)
-        else {{ number }} // cast(1000000000000 as hugeint)
-    end
-{%- endmacro %}
 
 {% macro is_short(number) -%}
     ({{ number }} >= 0 and {{ number }} < cast('8000000000000000000000000000000' as hugeint))
@@ -192,8 +174,3 @@
 {#- Null instead of an error where a value goes beyond its type, so that one row does not stop the others; `given` is
     a column of the expression. -#}
 {% macro attempt(expression, given) -%}{{ return(adapter.dispatch("attempt")(expression, given)) }}{%- endmacro %}
-
-{#- Inside CASE because DuckDB would compute a subexpression that occurs twice ahead of, and outside, the TRY. -#}
-{% macro default__attempt(expression, given) -%}
-    case when {{ given }} is not null then try({{ expression }}) end
-{%- endmacro %}

@@ -3,10 +3,6 @@
 
 {% macro read_files(paths) -%}{{ return(adapter.dispatch("read_files")(paths)) }}{%- endmacro %}
 
-{% macro default__read_files(paths) -%}
-    read_parquet([{% for path in paths %}{{ quoted(path) }}{{ ", " if not loop.last }}{% endfor %}])
-{%- endmacro %}
-
 {#- source() is called for the lineage; the location depends on the version in use. -#}
 {% macro catalog_table(name) -%}
     {%- set lineage = source("catalog", name) -%}
@@ -140,4 +136,3 @@
 {% endmacro %}
 
 {% macro utc_date(instant) -%}{{ return(adapter.dispatch("utc_date")(instant)) }}{%- endmacro %}
-{% macro default__utc_date(instant) -%}cast(make_timestamp(epoch_us({{ instant }})) as date){%- endmacro %}

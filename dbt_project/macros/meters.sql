@@ -40,11 +40,6 @@
 
 {% macro property_text(key) -%}{{ return(adapter.dispatch("property_text")(key)) }}{%- endmacro %}
 
-{#- The key is literal: names such as gen_ai.request.model hold dots themselves. -#}
-{% macro default__property_text(key) -%}
-    json_extract_string(events.properties, {{ quoted('$."' ~ key ~ '"') }})
-{%- endmacro %}
-
 {% macro field_text(field) -%}
     {%- if field.startswith("properties.") -%}
         {{ property_text(field[11:]) }}

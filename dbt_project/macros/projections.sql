@@ -12,10 +12,6 @@
 {#- How much of the clock's local day is still to come, in seconds of 86,400. -#}
 {% macro seconds_left(instant, timezone) -%}{{ return(adapter.dispatch("seconds_left")(instant, timezone)) }}{%- endmacro %}
 
-{% macro default__seconds_left(instant, timezone) -%}
-    cast(86400 - epoch_us(timezone(coalesce({{ timezone }}, 'UTC'), {{ instant }})) // 1000000 % 86400 as integer)
-{%- endmacro %}
-
 {#- quantity * ratio / divisor, the ratio counted in millionths; null beyond the type. -#}
 {% macro times_ratio(quantity, ratio_count, divisor="1") -%}
     {{ attempt(exact_ratio(quantity, ratio_count, "(" ~ divisor ~ " * 1000000)"), quantity) }}

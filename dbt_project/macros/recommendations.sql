@@ -37,34 +37,17 @@
     {{ return(adapter.dispatch("json_lists")(object, key, items)) }}
 {%- endmacro %}
 
-{% macro default__json_lists(object, key, items) -%}
-    unnest(map_keys(from_json({{ object }}, '"MAP(VARCHAR, VARCHAR[])"'))) as {{ key }},
-    unnest(map_values(from_json({{ object }}, '"MAP(VARCHAR, VARCHAR[])"'))) as {{ items }}
-{%- endmacro %}
-
 {#- A key of a JSON object, as the text of its JSON; null if it is absent. -#}
 {% macro json_part(object, key) -%}{{ return(adapter.dispatch("json_part")(object, key)) }}{%- endmacro %}
-{% macro default__json_part(object, key) -%}cast(json_extract({{ object }}, '$."{{ key }}"') as varchar){%- endmacro %}
 
 {#- A text as JSON, quoted and escaped; null as null. -#}
 {% macro json_quote(text) -%}{{ return(adapter.dispatch("json_quote")(text)) }}{%- endmacro %}
-{% macro default__json_quote(text) -%}
-    coalesce(cast(to_json(cast({{ text }} as varchar)) as varchar), 'null')
-{%- endmacro %}
 
 {#- The same day so many months before. -#}
 {% macro months_before(day, count) -%}{{ return(adapter.dispatch("months_before")(day, count)) }}{%- endmacro %}
-{% macro default__months_before(day, count) -%}cast({{ day }} - to_months({{ count }}) as date){%- endmacro %}
 
 {#- A decimal in the fewest digits that are exact: 0.75, 1000. -#}
 {% macro decimal_text(value) -%}{{ return(adapter.dispatch("decimal_text")(value)) }}{%- endmacro %}
-
-{% macro default__decimal_text(value) -%}
-    case
-        when contains(cast({{ value }} as varchar), '.') then rtrim(rtrim(cast({{ value }} as varchar), '0'), '.')
-        else cast({{ value }} as varchar)
-    end
-{%- endmacro %}
 
 {#- An object of texts as JSON: names are literals, values are columns or expressions. -#}
 {% macro json_record(values) -%}

@@ -36,9 +36,3 @@
 
 {#- Post-hook: these columns are documented in the warehouse, as no file of the project can know them. -#}
 {% macro describe_snapshot_columns() -%}{{ return(adapter.dispatch("describe_snapshot_columns")()) }}{%- endmacro %}
-
-{% macro default__describe_snapshot_columns() -%}
-    {%- for entry in snapshot_columns() -%}
-        comment on column {{ this }}.{{ entry.column }} is {{ quoted(entry.comment) }};
-    {%- endfor -%}
-{%- endmacro %}

@@ -286,3 +286,13 @@ def test_what_only_duckdb_understands_does_not_spread() -> None:
     rose = {name: (TODAY[name], count) for name, count in counts.items() if count > TODAY[name]}
     assert not rose, f"write these in a way that every engine knows, or behind a macro that is there: {rose}"
     assert counts == TODAY, "it fell: write today's number here, so that it does not rise again"
+
+
+def test_what_an_engine_does_its_own_way_lies_in_its_folder() -> None:
+    engines = {"default": "duckdb", "duckdb": "duckdb", "spark": "spark"}
+    for file in (PROJECT_DIR / "macros").rglob("*.sql"):
+        sql = file.read_text(encoding="utf-8")
+        prefixes = {engines[prefix] for prefix in re.findall(rf"\bmacro ({'|'.join(engines)})__", sql)}
+        prefixes |= {engines[adapter] for adapter in re.findall(r'\bmaterialization .*adapter="(\w+)"', sql)}
+        folder = file.relative_to(PROJECT_DIR / "macros").parts[0]
+        assert prefixes <= {folder}, f"{file} belongs to macros/{' and '.join(prefixes)}/"

@@ -7,17 +7,9 @@
     {{ return(adapter.dispatch("months_between")(first_day, last_day)) }}
 {%- endmacro %}
 
-{% macro default__months_between(first_day, last_day) -%}
-    cast(unnest(generate_series({{ month_start(first_day) }}, {{ month_start(last_day) }}, interval 1 month)) as date)
-{%- endmacro %}
-
 {#- All days from one to another, both included, one row each. -#}
 {% macro days_between(first_day, last_day) -%}
     {{ return(adapter.dispatch("days_between")(first_day, last_day)) }}
-{%- endmacro %}
-
-{% macro default__days_between(first_day, last_day) -%}
-    cast(unnest(generate_series({{ first_day }}, {{ last_day }}, interval 1 day)) as date)
 {%- endmacro %}
 
 {#- The anchor's day in a month; a month too short for it gives its last day. -#}

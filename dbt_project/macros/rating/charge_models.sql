@@ -1,34 +1,62 @@
-{#- The overage models (contract section 5, rule 6): exact amount of a billable quantity above 0. Quantities and prices are
-    counts of 10^-12, amounts are counts of 10^-24; see macros/exact.sql. -#}
+{#- The overage models (contract section 5, rule 6): exact amount of a billable quantity above 0, and what a line says of
+    it. Quantities and prices are counts of 10^-12, amounts are counts of 10^-24; see macros/exact.sql. -#}
 
+{#- The terms of a charge that its model computes with: the column of the catalog, and where it is counted in 10^-12. All
+    that carries a charge's terms reads this list. -#}
+{% macro charge_terms() %}
+    {{ return([
+        {"column": "unit_amount", "count": "unit_count"},
+        {"column": "package_size", "count": "package_size_count"},
+        {"column": "package_amount", "count": "package_amount_count"},
+        {"column": "flat_amount", "count": "flat_count"},
+        {"column": "multiplier", "count": "multiplier_count"},
+    ]) }}
+{% endmacro %}
+
+{#- These columns of a relation, as a list. -#}
+{% macro charge_term_columns(relation) %}
+    {%- set columns = [] -%}
+    {%- for term in charge_terms() -%}{%- do columns.append(relation ~ "." ~ term.column) -%}{%- endfor -%}
+    {{ return(columns) }}
+{% endmacro %}
+
+{#- Words are of a charge's own terms; an override may replace a unit price. -#}
 {% macro per_unit_amount(billable, unit) -%}
     {{ billable }} * {{ unit }}
 {%- endmacro %}
+{% macro per_unit_words() -%}{{ plain_number("unit_amount") }}{%- endmacro %}
 
 {#- A package that is started is charged in full. -#}
 {% macro package_amount(billable, package_size, package_price) -%}
     {{ quotient("(" ~ billable ~ " + " ~ package_size ~ " - 1)", package_size) }} * {{ flat_amount(package_price) }}
+{%- endmacro %}
+{% macro package_words() -%}
+    {{ plain_number("package_amount") }} || ' per started ' || {{ plain_number("package_size") }}
 {%- endmacro %}
 
 {#- The tier is the last one entered; all below it are full and known from the catalog. -#}
 {% macro graduated_amount(billable, amount_below, tier_from, unit, flat) -%}
     {{ amount_below }} + {{ flat_amount(flat) }} + ({{ billable }} - {{ tier_from }}) * {{ unit }}
 {%- endmacro %}
+{% macro graduated_words() -%}'graduated prices'{%- endmacro %}
 
 {#- The tier that holds the total prices every unit of it. -#}
 {% macro volume_amount(billable, unit, flat) -%}
     {{ flat_amount(flat) }} + {{ billable }} * {{ unit }}
 {%- endmacro %}
+{% macro volume_words() -%}'the volume price of the total'{%- endmacro %}
 
 {% macro flat_amount(flat) -%}
     {{ flat }} * cast(1000000000000 as hugeint)
 {%- endmacro %}
+{% macro flat_words() -%}'a flat fee'{%- endmacro %}
 
 {#- The billable part of what the provider charged, times the multiplier; null when that cost is not known.
     charged = cost * multiplier, charged_rest = charged % quantity. -#}
 {% macro cost_plus_amount(charged, charged_rest, billable, quantity) -%}
     {{ amount_ratio(charged, charged_rest, billable, quantity) }}
 {%- endmacro %}
+{% macro cost_plus_words() -%}'provider cost times ' || {{ plain_number("multiplier") }}{%- endmacro %}
 
 {#- The amount by the charge's own model, null where it goes beyond the type. Expects the columns of int_charges. -#}
 {% macro overage_amount(charge, tier) -%}
@@ -48,6 +76,23 @@
     case {{ charge }}.overage_model
         {% for model, amount in models.items() -%}
         when {{ quoted(model) }} then {{ attempt(amount, billable) }}
+        {% endfor -%}
+    end
+{%- endmacro %}
+
+{#- What follows the quantity on a line, by the charge's own model. Expects the columns of charge_terms. -#}
+{% macro overage_words() -%}
+    {%- set models = {
+        "per_unit": per_unit_words(),
+        "package": package_words(),
+        "graduated": graduated_words(),
+        "volume": volume_words(),
+        "flat": flat_words(),
+        "cost_plus": cost_plus_words(),
+    } -%}
+    case overage_model
+        {% for model, words in models.items() -%}
+        when {{ quoted(model) }} then {{ words }}
         {% endfor -%}
     end
 {%- endmacro %}

@@ -1,0 +1,7 @@
+{#- macros/lake.sql on DuckDB; what each does is said there. -#}
+
+{% macro default__read_files(paths) -%}
+    read_parquet([{% for path in paths %}{{ quoted(path) }}{{ ", " if not loop.last }}{% endfor %}])
+{%- endmacro %}
+
+{% macro default__utc_date(instant) -%}cast(make_timestamp(epoch_us({{ instant }})) as date){%- endmacro %}
