@@ -16,6 +16,8 @@ LISTS = {
     "lake_files",
     "new_commit_files",
     "snapshot_columns",
+    "charge_terms",
+    "charge_term_columns",
 }
 CLAUSES = {
     "where_touched",

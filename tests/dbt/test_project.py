@@ -296,3 +296,20 @@ def test_what_an_engine_does_its_own_way_lies_in_its_folder() -> None:
         prefixes |= {engines[adapter] for adapter in re.findall(r'\bmaterialization .*adapter="(\w+)"', sql)}
         folder = file.relative_to(PROJECT_DIR / "macros").parts[0]
         assert prefixes <= {folder}, f"{file} belongs to macros/{' and '.join(prefixes)}/"
+
+
+def test_the_terms_of_a_charge_are_named_once() -> None:
+    terms = (PROJECT_DIR / "macros" / "rating" / "charge_models.sql").read_text(encoding="utf-8")
+    named = re.findall(r'\{"column": "(\w+)", "count": "(\w+)"\}', terms)
+    assert ("package_size", "package_size_count") in named
+    # Others have a unit price, too, and a cost is multiplied where it is known.
+    columns = {column for term in named for column in term} - {
+        "unit_amount",
+        "unit_count",
+        "flat_amount",
+        "flat_count",
+    }
+    columns -= {"multiplier_count"}
+    for file in (PROJECT_DIR / "models").rglob("*.sql"):
+        found = set(re.findall(r"\w+", without_comments(file.read_text(encoding="utf-8")))) & columns
+        assert not found, f"{file.name} names {found}; charge_terms() is the list"

@@ -79,10 +79,9 @@ final as (
             as included_quantity,
         plan_charges.capacity_unit_amount,
         coalesce({{ unscaled("billable_quantities.override_unit_count") }}, plan_charges.unit_amount) as unit_amount,
-        plan_charges.package_size,
-        plan_charges.package_amount,
-        plan_charges.flat_amount,
-        plan_charges.multiplier,
+        {% for term in charge_terms() if term.column != "unit_amount" -%}
+        plan_charges.{{ term.column }},
+        {% endfor -%}
         lines.quantity,
         lines.amount,
         lines.amount_minor,

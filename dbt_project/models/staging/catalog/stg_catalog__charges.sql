@@ -15,11 +15,9 @@ renamed as (
         position,
         included,
         capacity_unit_amount,
-        unit_amount,
-        package_size,
-        package_amount,
-        flat_amount,
-        multiplier,
+        {% for term in charge_terms() -%}
+        {{ term.column }},
+        {% endfor -%}
         prorate_included,
         invoice_zero,
         effective_from

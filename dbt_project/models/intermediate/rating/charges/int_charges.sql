@@ -31,9 +31,9 @@ priced as (
         billable_quantities.is_current,
         plan_charges.overage_model,
         coalesce(billable_quantities.override_unit_count, plan_charges.unit_count) as unit_count,
-        plan_charges.package_size_count,
-        plan_charges.package_amount_count,
-        plan_charges.flat_count,
+        {% for term in charge_terms() if term.count != "unit_count" -%}
+        plan_charges.{{ term.count }},
+        {% endfor -%}
         plan_charges.is_level,
         plan_charges.invoice_zero,
         case

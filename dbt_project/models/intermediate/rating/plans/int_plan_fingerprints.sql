@@ -82,12 +82,10 @@ charge_hashes as (
         string_agg(
             {{ fingerprint([
                 "plan_charges.meter_id", "plan_charges.meter_name", "plan_charges.unit", "plan_charges.aggregation",
-                "meters.field", "meters.per", "plan_charges.carry_forward", 
+                "meters.field", "meters.per", "plan_charges.carry_forward",
                 "source_hashes.sources", "plan_charges.reset", 'plan_charges."limit"', "plan_charges.overage_model",
                 "plan_charges.included", "plan_charges.prorate_included", "plan_charges.capacity_unit_amount",
-                "plan_charges.unit_amount", "plan_charges.package_size", "plan_charges.package_amount",
-                "plan_charges.flat_amount", "plan_charges.multiplier", "plan_charges.invoice_zero", "tier_hashes.tiers",
-            ]) }},
+            ] + charge_term_columns("plan_charges") + ["plan_charges.invoice_zero", "tier_hashes.tiers"]) }},
             ',' order by plan_charges.meter_id
         ) as charges
     from plan_charges
