@@ -62,6 +62,8 @@ CLOSING_MODELS = (
 )
 """What depends on which cycles are closed; everything that these models read is there already."""
 
+# Reads marts, so that only a closing that issues has it.
+_MARGINS = "negative_margins"
 # What reads the ledger and yet stays as it is when documents are issued: these pin just what it said before.
 _UNCHANGED_BY_CLOSING = ("int_customer_timezones", "int_service_periods")
 _SHOWN = 5
@@ -75,7 +77,7 @@ class ClosingPlan:
 
     :param totals: rows of ``int_due_totals``, by currency.
     :param words: totals of the invoices in words, by invoice id.
-    :param warnings: rows of ``int_due_warnings`` and months with a negative margin.
+    :param warnings: rows of ``int_due_warnings`` and of ``negative_margins``.
     :param known_closing: the last closing that the plan knows; 0: none.
     :param listed: rows of ``int_due_documents``, in the order of the documents.
     :param corrections: rows of ``int_due_corrections``, by document, then those that wait.
@@ -290,7 +292,7 @@ def _plan(
         scope = replace(
             settings.scope, pinned_folder=pinned, close_through=through, corrections_from=corrections_from
         )
-        builds.rebuild_models(home, replace(settings, scope=scope), CLOSING_MODELS)
+        builds.rebuild_models(home, replace(settings, scope=scope), [*CLOSING_MODELS, _MARGINS])
         terms = Terms(
             through,
             session.as_of,
@@ -306,19 +308,8 @@ def _plan(
 
 def _negative_margins(warehouse: Path) -> list[dict[str, Any]]:
     """Months of the invoices to be issued whose provider cost is more than what they bring."""
-    query = """
-        select
-            'negative margin' as kind, customer_id, cast(calendar_month as varchar) as subject,
-            'a margin of ' || cast(cast(margin_usd as decimal(38, 2)) as varchar) || ' USD in '
-            || strftime(calendar_month, '%Y-%m') as message
-        from customer_margins
-        where margin_usd < 0 and (customer_id, calendar_month) in (
-            select (customer_id, cast(date_trunc('month', period_end - 1) as date)) from int_due_invoices
-        )
-        order by customer_id, calendar_month
-    """
     with duckdb.connect(str(warehouse), read_only=True) as connection:
-        return _rows(connection, query)
+        return _rows(connection, f"select * from {_MARGINS} order by customer_id, subject")
 
 
 def _build_aside(session: Session, settings: BuildSettings, manifest: Manifest, closing_count: int) -> None:

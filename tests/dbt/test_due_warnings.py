@@ -120,7 +120,7 @@ def test_usage_without_a_known_cost_is_named(plan):
 
 def test_a_month_that_costs_more_than_it_brings_is_named(home, plan):
     """Of the months that are issued now: March cost more too, but is issued already."""
-    home.build(select="+customer_margins", told={"close_through": "2024-04-30"})
+    home.build(select="+negative_margins", told={"close_through": "2024-04-30"})
     assert [(row["customer_id"], row["message"]) for row in _negative_margins(home.warehouse_file)] == [
         ("costs_a_cent_more", "a margin of -0.01 USD in 2024-04")
     ]

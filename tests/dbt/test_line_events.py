@@ -101,7 +101,7 @@ def test_a_random_world_is_explained(tmp_path: Any) -> None:
     """)
     assert superseded == []
     assert home.query("select count(*) as n from int_event_revisions")[0]["n"] > 20
-    home.build(command="test", select="tag:on_demand")
+    home.build(command="test", select="traced_lines line_proofs line_windows line_events")
 
 
 def test_only_the_lines_asked_for_are_traced(cases: RatingHome, tmp_path: Any) -> None:

@@ -249,7 +249,7 @@ TODAY: dict[str, int] = {
     "hugeint": 31,
     "integer division": 26,
     "shifts": 4,
-    "as varchar": 82,
+    "as varchar": 83,
     "timestamp with time zone": 26,
     "(a, b) in (select (c, d))": 9,
     "date - date": 10,
