@@ -44,15 +44,15 @@
 {%- endmacro %}
 
 {#- What was billed for the line of a relation like int_line_differences, and what it should be. -#}
-{% macro correction_words(differences, description) -%}
-    {{ cycle_words(differences ~ ".period_start", differences ~ ".period_end") }} || ', ' || {{ description }} || '; billed '
-        || {{ money_words(differences ~ ".billed_minor", differences ~ ".minor_units") }} || ', should be '
-        || {{ money_words(differences ~ ".amount_minor", differences ~ ".minor_units") }} || ' ' || {{ differences }}.currency
+{% macro correction_text(differences, description) -%}
+    {{ cycle_text(differences ~ ".period_start", differences ~ ".period_end") }} || ', ' || {{ description }} || '; billed '
+        || {{ money_text(differences ~ ".billed_minor", differences ~ ".minor_units") }} || ', should be '
+        || {{ money_text(differences ~ ".amount_minor", differences ~ ".minor_units") }} || ' ' || {{ differences }}.currency
 {%- endmacro %}
 
 {#- Minor units as people write them: 1,234.50 -#}
-{% macro money_words(amount_minor, minor_units) -%}
-    {{ return(adapter.dispatch("money_words")(amount_minor, minor_units)) }}
+{% macro money_text(amount_minor, minor_units) -%}
+    {{ return(adapter.dispatch("money_text")(amount_minor, minor_units)) }}
 {%- endmacro %}
 
 {#- Minor units as an amount of the currency. -#}
@@ -61,7 +61,7 @@
 {%- endmacro %}
 
 {#- A cycle in words, both days included. -#}
-{% macro cycle_words(period_start, period_end) -%}
+{% macro cycle_text(period_start, period_end) -%}
     cast({{ period_start }} as varchar) || ' to ' || cast(cast({{ period_end }} - 1 as date) as varchar)
 {%- endmacro %}
 

@@ -1,7 +1,7 @@
 {#- The words of FOCUS, which asks for units as capitalized plurals. -#}
 
 {#- A meter's unit as FOCUS writes units: request is Requests, GB stays GB. -#}
-{% macro unit_words(unit) -%}
+{% macro unit_text(unit) -%}
     case
         when {{ is_data_size(unit) }} then {{ unit }}
         when {{ unit }} like '%s' then {{ capitalized(unit) }}

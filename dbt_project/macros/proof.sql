@@ -2,11 +2,11 @@
 {% macro line_rule() -%}
     case line_type
         when 'price'
-            then plan_name || ': ' || {{ plain_number("price") }} || ' ' || currency || ' per cycle' || share_words
+            then plan_name || ': ' || {{ plain_number("price") }} || ' ' || currency || ' per cycle' || share_text
         when 'capacity'
             then coalesce({{ plain_number("override_included") }}, '?') || ' by override - '
                 || {{ plain_number("plan_included") }} || ' of the plan = ' || {{ plain_number("quantity") }}
-                || ' bought, at ' || {{ plain_number("capacity_unit_amount") }} || ' ' || currency || ' each' || share_words
+                || ' bought, at ' || {{ plain_number("capacity_unit_amount") }} || ' ' || currency || ' each' || share_text
         else
             case aggregation
                 when 'count' then 'events'
@@ -30,9 +30,9 @@
             )
             || ' = ' || {{ plain_number("derived_quantity") }} || ', at '
             || case
-                when overage_model = 'per_unit' then overage_words || ' ' || currency || ' each'
-                else overage_words
+                when overage_model = 'per_unit' then overage_text || ' ' || currency || ' each'
+                else overage_text
             end
-            || share_words
+            || share_text
     end
 {%- endmacro %}

@@ -69,19 +69,19 @@
 {% macro recommendation_id(parts) -%}'rec_' || left({{ fingerprint(parts) }}, 24){%- endmacro %}
 
 {#- Provider cost in words: to the cent, under one dollar to a millionth. -#}
-{% macro usd_words(amount) -%}
+{% macro usd_text(amount) -%}
     case
         when {{ amount }} >= 1
-            then {{ money_words("cast(round(" ~ amount ~ " * 100, 0) as decimal(18, 0))", "2") }}
+            then {{ money_text("cast(round(" ~ amount ~ " * 100, 0) as decimal(18, 0))", "2") }}
         else {{ plain_number("cast(round(" ~ amount ~ ", 6) as decimal(38, 12))") }}
     end || ' USD'
 {%- endmacro %}
 
 {#- A ratio in words, to a tenth of a percent: 91.7 % -#}
-{% macro percent_words(ratio) -%}{{ plain_number("round(" ~ ratio ~ " * 100, 1)") }} || ' %'{%- endmacro %}
+{% macro percent_text(ratio) -%}{{ plain_number("round(" ~ ratio ~ " * 100, 1)") }} || ' %'{%- endmacro %}
 
 {#- A month in words: 2024-06 -#}
-{% macro month_words(day) -%}left(cast({{ day }} as varchar), 7){%- endmacro %}
+{% macro month_text(day) -%}left(cast({{ day }} as varchar), 7){%- endmacro %}
 
 {#- 'the last 3 cycles', 'the last cycle'. -#}
 {% macro last_words(count, noun) -%}

@@ -202,8 +202,8 @@ def need_expected(plan: ClosingPlan, expected_hash: str, ledger: Ledger | None =
     if is_issued and not plan.documents:
         return
     now = "; ".join(
-        f"{row['currency']}: {row['invoice_count']:,} invoices of {row['invoiced_words']},"
-        f" {row['credit_note_count']:,} credit notes of {row['credited_words']}"
+        f"{row['currency']}: {row['invoice_count']:,} invoices of {row['invoiced_text']},"
+        f" {row['credit_note_count']:,} credit notes of {row['credited_text']}"
         for row in plan.totals
     )
     since = f"closing {plan.known_closing} issued that, and now there is more: " if is_issued else ""
@@ -239,7 +239,7 @@ def read_plan(warehouse: Path, terms: Terms, known_closing: int) -> ClosingPlan:
             connection,
             "select * from int_due_invoices order by period_end, customer_id, currency, invoice_id",
         )
-        words = {row["invoice_id"]: row.pop("total_words") for row in invoices}
+        words = {row["invoice_id"]: row.pop("total_text") for row in invoices}
         documents = Documents(
             invoices,
             _rows(connection, "select * from int_due_lines order by invoice_id, line_number"),

@@ -44,8 +44,8 @@ def tell_of_closing(
 
 def _cycle_ended(closing: Closing, totals: Sequence[Row]) -> Message:
     lines = [
-        f"{row['currency']}: {row['invoice_count']} invoices, {row['invoiced_words']};"
-        f" {row['credit_note_count']} credit notes, {row['credited_words']}"
+        f"{row['currency']}: {row['invoice_count']} invoices, {row['invoiced_text']};"
+        f" {row['credit_note_count']} credit notes, {row['credited_text']}"
         for row in totals
     ]
     return Message(

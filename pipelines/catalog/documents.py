@@ -456,7 +456,7 @@ def _faults(error: ValidationError, model: type[BaseModel], raw: object, spot: S
     found: dict[Place, Fault] = {}
     for detail in error.errors(include_url=False):
         at = _place(detail["loc"], raw)
-        problem, remedy = _words(detail, model, is_cell=spot.row is not None)
+        problem, remedy = _problem_and_remedy(detail, model, is_cell=spot.row is not None)
         if at in found and detail["type"].endswith("_type"):
             # Every branch of a union complains about the one value.
             problem, remedy = "is not a single value", "write a text, a whole number, true or false"
@@ -486,7 +486,7 @@ def _place(loc: tuple[int | str, ...], raw: object) -> Place:
     return tuple(place)
 
 
-def _words(detail: ErrorDetails, model: type[BaseModel], *, is_cell: bool) -> tuple[str, str]:  # noqa: PLR0911 - one per kind
+def _problem_and_remedy(detail: ErrorDetails, model: type[BaseModel], *, is_cell: bool) -> tuple[str, str]:  # noqa: PLR0911 - one per kind
     """What is wrong and what would be right."""
     kind, context, value = detail["type"], detail.get("ctx", {}), detail.get("input")
     name = str(detail["loc"][-1]) if detail["loc"] else ""

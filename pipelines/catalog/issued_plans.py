@@ -128,10 +128,10 @@ def _difference(was: Facts, now: Facts) -> str:
     if not now:
         return "the version is gone"
     path = min(path for path in was.keys() | now.keys() if was.get(path) != now.get(path))
-    return f"{'.'.join(path)} was {_words(was.get(path))} and is {_words(now.get(path))}"
+    return f"{'.'.join(path)} was {_text(was.get(path))} and is {_text(now.get(path))}"
 
 
-def _words(value: object) -> str:
+def _text(value: object) -> str:
     if isinstance(value, Decimal):
         return plain_text(value)
     return "nothing" if value is None else str(value)

@@ -198,7 +198,7 @@ def compose_credit_note(note: CreditNote) -> Document:
     )
 
 
-def cause_words(causes: str | None) -> str | None:
+def cause_text(causes: str | None) -> str | None:
     """Why something was corrected, in one sentence, from the ledger's JSON; None where it names no cause."""
     if not causes:
         return None
@@ -246,7 +246,7 @@ def _line(line: Line, head: Head) -> PrintedLine:
     notes = []
     if line.corrects and line.line_type == "adjustment":
         notes.append(f"Corrects invoice {line.corrects}")
-    if cause := cause_words(line.causes):
+    if cause := cause_text(line.causes):
         notes.append(f"Cause: {cause}")
     quantity = ""
     if line.quantity is not None and line.line_type not in {"price", "credit"}:

@@ -20,7 +20,7 @@ from pipelines.ingest.formats import READERS
 from pipelines.ingest.formats.reader import Block, Reader, UnopenedError, UnreadableError, blocks_of, opening
 from pipelines.ingest.identity import Identity, KeyCache, payload_hash, rows_marked
 from pipelines.ingest.mapping import Plan, plan_for
-from pipelines.ingest.named import lacking_words
+from pipelines.ingest.named import lacking_text
 from pipelines.ingest.readings import Reading, is_empty, new_readings
 from pipelines.ingest.restate import restate
 from pipelines.ingest.sources import inbox
@@ -337,7 +337,7 @@ def _lacking(reader: Reader[Any], plan: Plan, seen: Collection[str]) -> tuple[st
     if lacking:
         with opening():
             lacking = reader.lacking(lacking)
-    return lacking_words(plan, lacking)
+    return lacking_text(plan, lacking)
 
 
 def _need_conservation(result: BatchResult) -> None:

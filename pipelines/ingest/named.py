@@ -60,7 +60,7 @@ def _has_path(plan: Plan, name: str, columns: Sequence[str], types: Mapping[str,
     return True
 
 
-def lacking_words(plan: Plan, fields: Iterable[str]) -> tuple[str, ...]:
+def lacking_text(plan: Plan, fields: Iterable[str]) -> tuple[str, ...]:
     """What to say of fields that no record of a file has."""
     return tuple(
         f"no record has {plan.named[name]!r}, which source {plan.source!r} takes {name} from"

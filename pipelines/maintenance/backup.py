@@ -173,7 +173,7 @@ def restore(home: Home, file: Path, on_progress: Progress | None = None) -> Back
             try:
                 load_ledger(ledger, aside / _LEDGER, may_hold_it=was_cut_off)
             except (*_STRANGE, OSError) as error:
-                raise _no_backup(file, f"its rows of the ledger cannot be read: {_words(error)}") from None
+                raise _no_backup(file, f"its rows of the ledger cannot be read: {_text(error)}") from None
             is_loaded = True
             ledger.export()
         sync(made.root)
@@ -376,7 +376,7 @@ def _opened(file: Path) -> Iterator[tarfile.TarFile]:
             remedy="see that it is readable and that there is room, then run it again",
         ) from None
     except _STRANGE as error:
-        raise _no_backup(file, _words(error)) from None
+        raise _no_backup(file, _text(error)) from None
 
 
 def _no_backup(file: Path, why: str) -> MeterhouseError:
@@ -384,7 +384,7 @@ def _no_backup(file: Path, why: str) -> MeterhouseError:
     return MeterhouseError(what, where=str(file), remedy=_ANOTHER)
 
 
-def _words(error: Exception) -> str:
+def _text(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(_shown(str(part)) for part in first["loc"])

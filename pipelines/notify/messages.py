@@ -56,7 +56,7 @@ def render_report(report: Report, day: str) -> Message:
 
 
 def _alert(alert: Alert) -> Message:
-    title = f"{alert.severity.capitalize()}: {_words(alert)}, customer {alert.customer_id}"
+    title = f"{alert.severity.capitalize()}: {_text(alert)}, customer {alert.customer_id}"
     lines = [alert.message]
     if alert.observed is not None:
         limit = f" of {plain_text(alert.limit_value)}" if alert.limit_value is not None else ""
@@ -89,7 +89,7 @@ def _summary(alerts: Sequence[Alert]) -> Message:
     )
 
 
-def _words(alert: Alert) -> str:
+def _text(alert: Alert) -> str:
     kind = alert.kind.replace("_", " ")
     return f"{kind} of {alert.meter_id}" if alert.meter_id else kind
 

@@ -115,7 +115,7 @@ def _start_all(processes: "_Processes", folder: Path, host: str, port: int) -> N
         raise MeterhouseError(
             f"Dagster cannot load what it should show: {found.error}",
             where=_MODULE,
-            remedy=f"correct that and start it again; all that was said is in {processes.keep_words()}",
+            remedy=f"correct that and start it again; all that was said is in {processes.keep_text()}",
         )
 
 
@@ -382,7 +382,7 @@ class _Processes:
                     raise MeterhouseError(
                         f"it ended with code {code}: {_last_line(process.words)}",
                         where=f"Dagster's {process.name}",
-                        remedy=f"all that was said is in {self.keep_words()}; start the interface again",
+                        remedy=f"all that was said is in {self.keep_text()}; start the interface again",
                     )
             if is_so():
                 return
@@ -397,7 +397,7 @@ class _Processes:
             process.is_public = True
         self.wait_until(lambda: False)
 
-    def keep_words(self) -> Path:
+    def keep_text(self) -> Path:
         """The file that has their last words, for whoever wants to know more than a line."""
         with suppress(OSError):
             words = [f"{process.name}: {line}" for process in self._started for line in process.words]

@@ -307,7 +307,7 @@ def test_the_list_as_json_has_every_cause_and_adds_up(closed):
     assert {one["waits_for"] for one in told["waiting"]} == {"amount", "invoice"}
     [added] = [one for one in told["waiting"] if one["customer_id"] == "added"]
     assert added["causes"]["account_rows"]
-    assert "subscriptions added-small: billing_anchor_day was nothing, is 1" in added["cause_words"]
+    assert "subscriptions added-small: billing_anchor_day was nothing, is 1" in added["cause_text"]
     assert {one["invoice_net_minor"] for one in told["waiting"] if one["customer_id"] == "even"} == {0}
 
 

@@ -131,8 +131,7 @@ def test_a_month_that_costs_more_than_it_brings_is_named(home, plan):
 def test_totals_are_told_by_currency(plan):
     """Usage of everybody at a cent a call; the Euros apart."""
     told = {
-        row["currency"]: (row["invoice_count"], row["invoiced_words"], row["net_words"])
-        for row in plan.totals
+        row["currency"]: (row["invoice_count"], row["invoiced_text"], row["net_text"]) for row in plan.totals
     }
     cents = sum(now for _, now in OUTLIERS.values()) + 1000 * (len(MARGINS) + 1)
     words = f"{cents // 100:,}.{cents % 100:02}"

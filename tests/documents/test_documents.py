@@ -16,7 +16,7 @@ from published_files import APRIL, line, rows, write_published
 
 from pipelines.documents import read_document, read_month, write_documents, write_invoices
 from pipelines.documents.chart import bar_chart
-from pipelines.documents.compose import Document, cause_words, compose_credit_note, compose_invoice
+from pipelines.documents.compose import Document, cause_text, compose_credit_note, compose_invoice
 from pipelines.documents.render import _compiler, render_html, render_pdf
 from pipelines.documents.tables import render_csv
 from pipelines.documents.text import (
@@ -201,9 +201,9 @@ def test_amounts_follow_the_currency(tmp_path):
 def test_causes_are_listed_up_to_a_handful():
     events = [{"event_id": f"e{number}", "revision": 0, "batch_id": "b"} for number in range(100)]
     told = json.dumps({"event_count": 1234, "events": events, "account_rows": []})
-    assert cause_words(told) == "1,234 events known later: e0, e1, e2, e3, e4 and 1,229 more"
-    assert cause_words(json.dumps({"event_count": 0, "events": [], "account_rows": []})) is None
-    assert cause_words(None) is None
+    assert cause_text(told) == "1,234 events known later: e0, e1, e2, e3, e4 and 1,229 more"
+    assert cause_text(json.dumps({"event_count": 0, "events": [], "account_rows": []})) is None
+    assert cause_text(None) is None
 
 
 # How they are rendered

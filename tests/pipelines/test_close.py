@@ -43,7 +43,7 @@ def told(outcome: ClosingOutcome, *, is_dry_run: bool = False) -> str:
 
 def test_no_amount_is_cut_off_where_a_terminal_is_narrow():
     """A sum that ends in an ellipsis is no sum."""
-    sums = {"invoiced_words": "1,234,567.89", "credited_words": "98,765.43", "net_words": "1,135,802.46"}
+    sums = {"invoiced_text": "1,234,567.89", "credited_text": "98,765.43", "net_text": "1,135,802.46"}
     counts = {
         "invoice_count": 10_000,
         "adjustment_count": 12,
@@ -51,7 +51,7 @@ def test_no_amount_is_cut_off_where_a_terminal_is_narrow():
         "waiting_count": 0,
         "small_count": 0,
     }
-    totals = [{"currency": "USD", "adjusted_words": "55.50", **sums, **counts}]
+    totals = [{"currency": "USD", "adjusted_text": "55.50", **sums, **counts}]
     terms = Terms(MARCH, CLOCK, "catalog", "accounts", "prices", "code")
     plan = ClosingPlan(terms, Documents([{"content_hash": "0" * 64}], [], [], []), [], 0, totals, {}, [])
     text = io.StringIO()

@@ -1,6 +1,6 @@
 {#- macros/books.sql on DuckDB; what each does is said there. -#}
 
-{% macro default__money_words(amount_minor, minor_units) -%}
+{% macro default__money_text(amount_minor, minor_units) -%}
     {%- set amount = in_major(amount_minor, minor_units) -%}
     (
         case when ({{ amount_minor }}) < 0 then '-' else '' end

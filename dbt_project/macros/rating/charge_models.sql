@@ -24,13 +24,13 @@
 {% macro per_unit_amount(billable, unit) -%}
     {{ billable }} * {{ unit }}
 {%- endmacro %}
-{% macro per_unit_words() -%}{{ plain_number("unit_amount") }}{%- endmacro %}
+{% macro per_unit_text() -%}{{ plain_number("unit_amount") }}{%- endmacro %}
 
 {#- A package that is started is charged in full. -#}
 {% macro package_amount(billable, package_size, package_price) -%}
     {{ quotient("(" ~ billable ~ " + " ~ package_size ~ " - 1)", package_size) }} * {{ flat_amount(package_price) }}
 {%- endmacro %}
-{% macro package_words() -%}
+{% macro package_text() -%}
     {{ plain_number("package_amount") }} || ' per started ' || {{ plain_number("package_size") }}
 {%- endmacro %}
 
@@ -38,25 +38,25 @@
 {% macro graduated_amount(billable, amount_below, tier_from, unit, flat) -%}
     {{ amount_below }} + {{ flat_amount(flat) }} + ({{ billable }} - {{ tier_from }}) * {{ unit }}
 {%- endmacro %}
-{% macro graduated_words() -%}'graduated prices'{%- endmacro %}
+{% macro graduated_text() -%}'graduated prices'{%- endmacro %}
 
 {#- The tier that holds the total prices every unit of it. -#}
 {% macro volume_amount(billable, unit, flat) -%}
     {{ flat_amount(flat) }} + {{ billable }} * {{ unit }}
 {%- endmacro %}
-{% macro volume_words() -%}'the volume price of the total'{%- endmacro %}
+{% macro volume_text() -%}'the volume price of the total'{%- endmacro %}
 
 {% macro flat_amount(flat) -%}
     {{ flat }} * cast(1000000000000 as hugeint)
 {%- endmacro %}
-{% macro flat_words() -%}'a flat fee'{%- endmacro %}
+{% macro flat_text() -%}'a flat fee'{%- endmacro %}
 
 {#- The billable part of what the provider charged, times the multiplier; null when that cost is not known.
     charged = cost * multiplier, charged_rest = charged % quantity. -#}
 {% macro cost_plus_amount(charged, charged_rest, billable, quantity) -%}
     {{ amount_ratio(charged, charged_rest, billable, quantity) }}
 {%- endmacro %}
-{% macro cost_plus_words() -%}'provider cost times ' || {{ plain_number("multiplier") }}{%- endmacro %}
+{% macro cost_plus_text() -%}'provider cost times ' || {{ plain_number("multiplier") }}{%- endmacro %}
 
 {#- The amount by the charge's own model, null where it goes beyond the type. Expects the columns of int_charges. -#}
 {% macro overage_amount(charge, tier) -%}
@@ -81,14 +81,14 @@
 {%- endmacro %}
 
 {#- What follows the quantity on a line, by the charge's own model. Expects the columns of charge_terms. -#}
-{% macro overage_words() -%}
+{% macro overage_text() -%}
     {%- set models = {
-        "per_unit": per_unit_words(),
-        "package": package_words(),
-        "graduated": graduated_words(),
-        "volume": volume_words(),
-        "flat": flat_words(),
-        "cost_plus": cost_plus_words(),
+        "per_unit": per_unit_text(),
+        "package": package_text(),
+        "graduated": graduated_text(),
+        "volume": volume_text(),
+        "flat": flat_text(),
+        "cost_plus": cost_plus_text(),
     } -%}
     case overage_model
         {% for model, words in models.items() -%}

@@ -9,31 +9,31 @@
 {#- Expects the aliases of invoice_lines.sql. -#}
 {% macro line_description() -%}
     case lines.line_type
-        when 'price' then cycles.plan_name || cycles.share_words
+        when 'price' then cycles.plan_name || cycles.share_text
         when 'capacity'
-            then charge_words.meter_name || ': ' || {{ plain_count("lines.quantity_count") }} || ' bought above '
-                || charge_words.included_words || ' included, at ' || charge_words.capacity_words || ' '
-                || cycles.currency || ' each' || cycles.share_words
-        else charge_words.meter_name || ': ' || {{ plain_count("lines.quantity_count") }}
+            then charge_text.meter_name || ': ' || {{ plain_count("lines.quantity_count") }} || ' bought above '
+                || charge_text.included_text || ' included, at ' || charge_text.capacity_text || ' '
+                || cycles.currency || ' each' || cycles.share_text
+        else charge_text.meter_name || ': ' || {{ plain_count("lines.quantity_count") }}
             || case
                 when billable_quantities.included_count = 0 then ''
-                when billable_quantities.included_count = charge_words.included_count
-                    then ' over ' || charge_words.included_words || ' included' || charge_words.reset_words
+                when billable_quantities.included_count = charge_text.included_count
+                    then ' over ' || charge_text.included_text || ' included' || charge_text.reset_text
                 when billable_quantities.included_count is not null
                     then ' over ' || {{ plain_count("billable_quantities.included_count") }} || ' included'
-                        || charge_words.reset_words
+                        || charge_text.reset_text
                 else ''
             end
             || ', at '
             || case
                 when billable_quantities.override_unit_count is not null
                     then {{ plain_count("billable_quantities.override_unit_count") }}
-                else charge_words.overage_words
+                else charge_text.overage_text
             end
             || case
-                when charge_words.is_per_unit then ' ' || cycles.currency || ' each'
+                when charge_text.is_per_unit then ' ' || cycles.currency || ' each'
                 else ''
             end
-            || case when charge_words.is_level then cycles.share_words else '' end
+            || case when charge_text.is_level then cycles.share_text else '' end
     end
 {%- endmacro %}

@@ -78,15 +78,15 @@ chosen as (
             when 'day' then 'the daily allowance, by the highest day of each cycle,'
             when 'calendar_month' then 'the monthly allowance, by the highest month of each cycle,'
             else 'the allowance'
-        end as allowance_words,
+        end as allowance_text,
         currencies.minor_units,
-        {{ money_words("targets.own_total_minor", "currencies.minor_units") }} || ' ' || targets.currency as own_words,
-        {{ money_words("targets.total_minor", "currencies.minor_units") }} || ' ' || targets.currency as other_words,
-        {{ money_words("abs(targets.saving_minor)", "currencies.minor_units") }} || ' ' || targets.currency
-            as difference_words,
-        {{ percent_words("targets.mean_ratio") }} as ratio_words,
+        {{ money_text("targets.own_total_minor", "currencies.minor_units") }} || ' ' || targets.currency as own_text,
+        {{ money_text("targets.total_minor", "currencies.minor_units") }} || ' ' || targets.currency as other_text,
+        {{ money_text("abs(targets.saving_minor)", "currencies.minor_units") }} || ' ' || targets.currency
+            as difference_text,
+        {{ percent_text("targets.mean_ratio") }} as ratio_text,
         {{ last_words("targets.cycle_count", "cycle") }} || ' (' || targets.first_period_start || ' to '
-        || cast(targets.last_period_end - 1 as date) || ')' as cycles_words,
+        || cast(targets.last_period_end - 1 as date) || ')' as cycles_text,
         cycles.next_period_start
     from targets
     inner join compared
@@ -119,15 +119,15 @@ final as (
         case type when 'PLAN_UPGRADE' then 'Upgrade from ' else 'Downgrade from ' end
         || own_plan_name || ' to ' || plan_name as title,
         case type
-            when 'PLAN_UPGRADE' then meter_name || ': ' || ratio_words || ' of ' || allowance_words || ' was used'
-            else 'At most ' || ratio_words || ' of ' || allowance_words || ' was used (' || meter_name || ')'
+            when 'PLAN_UPGRADE' then meter_name || ': ' || ratio_text || ' of ' || allowance_text || ' was used'
+            else 'At most ' || ratio_text || ' of ' || allowance_text || ' was used (' || meter_name || ')'
         end
-        || ' on average in ' || cycles_words || '. That usage cost ' || own_words || ' on ' || own_plan_name
-        || ' and would have cost ' || other_words || ' on ' || plan_name || ', overage included.' as description,
+        || ' on average in ' || cycles_text || '. That usage cost ' || own_text || ' on ' || own_plan_name
+        || ' and would have cost ' || other_text || ' on ' || plan_name || ', overage included.' as description,
         case
-            when saving_minor > 0 then 'Saves ' || difference_words
+            when saving_minor > 0 then 'Saves ' || difference_text
             when saving_minor = 0 then 'Costs the same'
-            else 'Costs ' || difference_words || ' more'
+            else 'Costs ' || difference_text || ' more'
         end || ' over ' || {{ counted("cycle_count", "cycle") }} || '.' as impact,
         'End subscription ' || subscription_id || ' on ' || next_period_start
         || ', when its cycle ends, and begin one on plan ' || plan_id || ' that day.' as implementation,

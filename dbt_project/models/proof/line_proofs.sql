@@ -58,8 +58,8 @@ derived as (
             when lines.is_shared and lines.share_days < lines.share_base
                 then ' × ' || lines.share_days || ' of ' || lines.share_base || ' days'
             else ''
-        end as share_words,
-        {{ overage_words() }} as overage_words
+        end as share_text,
+        {{ overage_text() }} as overage_text
     from lines
     left join usage on lines.invoice_line_id = usage.invoice_line_id
     left join overages on lines.invoice_line_id = overages.invoice_line_id

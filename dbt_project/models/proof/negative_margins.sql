@@ -31,7 +31,7 @@ final as (
         customer_margins.customer_id,
         cast(customer_margins.calendar_month as varchar) as subject,
         'a margin of ' || cast(customer_margins.margin_usd as decimal(38, 2)) || ' USD in '
-        || {{ month_words("customer_margins.calendar_month") }} as message
+        || {{ month_text("customer_margins.calendar_month") }} as message
     from customer_margins
     inner join due_months
         on

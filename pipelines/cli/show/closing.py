@@ -71,10 +71,10 @@ def _totals(plan: ClosingPlan, *, is_dry_run: bool) -> Table:
         table.add_row(
             row["currency"],
             f"{row['invoice_count']:,}",
-            row["invoiced_words"],
+            row["invoiced_text"],
             f"{row['credit_note_count']:,}",
-            row["credited_words"],
-            row["net_words"],
+            row["credited_text"],
+            row["net_text"],
         )
     return table
 
@@ -84,7 +84,7 @@ def _print_adjustments(totals: Sequence[Row], console: Console) -> None:
         if row["adjustment_count"]:
             console.print(
                 f"Invoiced includes {_count(row['adjustment_count'], 'adjustment')} of earlier cycles:"
-                f" {row['adjusted_words']} {row['currency']}.",
+                f" {row['adjusted_text']} {row['currency']}.",
                 markup=False,
             )
 
@@ -94,14 +94,14 @@ def _print_waiting(plan: ClosingPlan, console: Console) -> None:
         if row["waiting_count"]:
             console.print(
                 f"Not issued yet, for an invoice whose cycle is still open:"
-                f" {_count(row['waiting_count'], 'adjustment')}, {row['waiting_words']} {row['currency']}.",
+                f" {_count(row['waiting_count'], 'adjustment')}, {row['waiting_text']} {row['currency']}.",
                 markup=False,
             )
         if row["small_count"]:
             console.print(
                 f"Left waiting, corrections of less than {plain_text(plan.terms.corrections_from)}"
                 f" {row['currency']} by invoice: of {_count(row['small_count'], 'invoice')},"
-                f" net {row['small_words']} {row['currency']}.",
+                f" net {row['small_text']} {row['currency']}.",
                 markup=False,
             )
 

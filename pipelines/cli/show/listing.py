@@ -111,14 +111,14 @@ def print_listing(outcome: ClosingOutcome, console: Console) -> None:
         lines += [f"  {document['content_hash']}"]
         for correction in corrections:
             lines += _entry(correction["description"], correction, width, 4)
-            lines += _wrapped(f"{correction['reason']} ({correction['cause_words']})", width, 6)
+            lines += _wrapped(f"{correction['reason']} ({correction['cause_text']})", width, 6)
     for kind, waiting in _waiting(outcome).items():
         heading = _WAITS[kind].format(plain_text(outcome.plan.terms.corrections_from))
         lines += ["", f"{heading}:"]
         for correction in waiting:
             about = f"{correction['invoice_number']}, {correction['customer_id']}: "
             lines += _entry(about + correction["description"], correction, width, 2)
-            lines += _wrapped(f"{correction['reason']} ({correction['cause_words']})", width, 6)
+            lines += _wrapped(f"{correction['reason']} ({correction['cause_text']})", width, 6)
     if lines:
         console.print("\n".join([*lines, ""]), markup=False, soft_wrap=True)
 
@@ -175,7 +175,7 @@ def _as_rows(outcome: ClosingOutcome) -> Iterator[dict[str, Any]]:
 
 def _correction_row(correction: Row) -> dict[str, Any]:
     row = {name: correction[name] for name in COLUMNS if name in correction}
-    return row | {"corrects_invoice": correction["invoice_number"], "causes": correction["cause_words"]}
+    return row | {"corrects_invoice": correction["invoice_number"], "causes": correction["cause_text"]}
 
 
 def _cycle(row: Row) -> str:
@@ -184,7 +184,7 @@ def _cycle(row: Row) -> str:
 
 def _entry(text: str, row: Row, width: int, indent: int) -> list[str]:
     """Text on the left, as many lines as it needs, and the amount on the right of the first."""
-    amount = f"{row['amount_words']} {row['currency']}"
+    amount = f"{row['amount_text']} {row['currency']}"
     room = max(width - len(amount) - 2, _LEAST_WIDTH // 2)
     first, *more = _wrapped(text, room, indent)
     return [f"{first:{room}}  {amount}", *more]

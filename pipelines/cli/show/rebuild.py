@@ -88,8 +88,8 @@ def _print_one(console: Console, found: Rebuilt) -> None:
     difference = found.difference
     where = f"line {difference.line_number}, " if difference.line_number else ""
     console.print(
-        f"  different: {where}{difference.field}: issued {_words(difference.issued)},"
-        f" computed {_words(difference.computed)}",
+        f"  different: {where}{difference.field}: issued {_text(difference.issued)},"
+        f" computed {_text(difference.computed)}",
         style="red",
     )
 
@@ -138,7 +138,7 @@ def _write_csv(lines: Sequence[Mapping[str, Any]], output: TextIO) -> None:
     write_csv_rows(output, [*lines[0]], rows)
 
 
-def _words(value: object) -> str:
+def _text(value: object) -> str:
     return "nothing" if value is None else exact_text(value)
 
 

@@ -94,7 +94,7 @@ final as (
             when not has_unit_price then 'Charges'
             when charge_type = 'price' then 'Months'
             when is_shared then {{ unit_months("unit") }}
-            else {{ unit_words("unit") }}
+            else {{ unit_text("unit") }}
         end as pricing_unit,
         case when has_unit_price then list_price else amount end as list_unit_price,
         case

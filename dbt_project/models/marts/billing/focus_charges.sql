@@ -84,7 +84,7 @@ final as (
         {{ start_of_day("charged.service_end", "charged.timezone") }} as ChargePeriodEnd,
         {{ start_of_day("charged.service_start", "charged.timezone") }} as ChargePeriodStart,
         case when charged.is_metered then charged.quantity end as ConsumedQuantity,
-        case when charged.is_metered then {{ unit_words("charged.unit") }} end as ConsumedUnit,
+        case when charged.is_metered then {{ unit_text("charged.unit") }} end as ConsumedUnit,
         case
             when charged.is_correction then charged.billed_cost
             else {{ exact_product("charged.contracted_unit_price", "charged.pricing_quantity") }}

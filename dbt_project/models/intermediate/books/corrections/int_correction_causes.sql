@@ -45,7 +45,7 @@ event_lists as (
         ) filter (where position <= 100) as events,
         {{ counted("count(*)", "event") }} || ': ' || string_agg(
             event_id || case when revision > 0 then ' revision ' || revision else '' end, ', ' order by position
-        ) filter (where position <= 3) || case when count(*) > 3 then ', …' else '' end as event_words
+        ) filter (where position <= 3) || case when count(*) > 3 then ', …' else '' end as event_text
     from numbered_events
     group by rated_line_id
 
@@ -77,7 +77,7 @@ account_lists as (
             table_name || ' ' || row_key || ': ' || column_name || ' was ' || coalesce(was, 'nothing') || ', is '
             || coalesce(is_now, 'nothing'),
             '; ' order by position
-        ) filter (where position <= 3) || case when count(*) > 3 then '; …' else '' end as account_words
+        ) filter (where position <= 3) || case when count(*) > 3 then '; …' else '' end as account_text
     from numbered_account_rows
     group by rated_line_id
 
@@ -98,11 +98,11 @@ final as (
         || coalesce(event_lists.events, '') || '], "account_rows": ['
         || coalesce(account_lists.account_rows, '') || ']}' as causes,
         coalesce(
-            event_lists.event_words || '; ' || account_lists.account_words,
-            event_lists.event_words,
-            account_lists.account_words,
+            event_lists.event_text || '; ' || account_lists.account_text,
+            event_lists.event_text,
+            account_lists.account_text,
             'no event or account row that is known later'
-        ) as cause_words
+        ) as cause_text
     from differences
     left join event_lists on differences.rated_line_id = event_lists.rated_line_id
     left join account_lists on differences.rated_line_id = account_lists.rated_line_id

@@ -87,7 +87,7 @@ final as (
         differences.plan_id,
         differences.plan_version,
         differences.meter_id,
-        'Adjustment for ' || {{ correction_words("differences", "differences.description") }} as description,
+        'Adjustment for ' || {{ correction_text("differences", "differences.description") }} as description,
         differences.currency,
         cast(differences.quantity - differences.stated_quantity as decimal(38, 12)) as quantity,
         {{ in_major("differences.difference_minor", "differences.minor_units") }} as amount,

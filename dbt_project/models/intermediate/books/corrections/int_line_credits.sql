@@ -97,7 +97,7 @@ final as (
         differences.customer_id,
         differences.currency,
         'Credit for '
-        || {{ correction_words("differences", "coalesce(differences.description, allocated.description)") }}
+        || {{ correction_text("differences", "coalesce(differences.description, allocated.description)") }}
             as description,
         cast(least(allocated.left_minor, allocated.wanted_minor) as bigint) as amount_minor,
         cast(

@@ -58,7 +58,7 @@ small as (
     select
         differences.rated_line_id,
         differences.difference_minor,
-        {{ correction_words(
+        {{ correction_text(
             "differences", "coalesce(differences.description, issued_lines.description, differences.rated_line_id)"
         ) }} as description
     from differences
@@ -130,14 +130,14 @@ final as (
         corrections.waits_for,
         corrections.description,
         causes.reason,
-        causes.cause_words,
+        causes.cause_text,
         causes.causes,
         differences.currency,
         cast(corrections.amount_minor as bigint) as amount_minor,
         {{ in_major("corrections.amount_minor", "differences.minor_units") }} as amount,
-        {{ money_words("corrections.amount_minor", "differences.minor_units") }} as amount_words,
+        {{ money_text("corrections.amount_minor", "differences.minor_units") }} as amount_text,
         invoice_corrections.net_minor as invoice_net_minor,
-        {{ money_words("invoice_corrections.net_minor", "differences.minor_units") }} as invoice_net_words,
+        {{ money_text("invoice_corrections.net_minor", "differences.minor_units") }} as invoice_net_text,
         differences.period_start,
         differences.period_end
     from corrections

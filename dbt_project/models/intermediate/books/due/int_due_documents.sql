@@ -77,7 +77,7 @@ final as (
         currency,
         amount_minor,
         {{ in_major("amount_minor", "minor_units") }} as amount,
-        {{ money_words("amount_minor", "minor_units") }} as amount_words,
+        {{ money_text("amount_minor", "minor_units") }} as amount_text,
         line_count,
         content_hash,
         period_start,

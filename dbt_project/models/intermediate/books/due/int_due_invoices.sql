@@ -102,7 +102,7 @@ final as (
         period_start,
         period_end,
         total_minor,
-        {{ money_words("total_minor", "minor_units") }} || ' ' || currency as total_words,
+        {{ money_text("total_minor", "minor_units") }} || ' ' || currency as total_text,
         line_count,
         {{ sha256_hex(
             canonical_record([

@@ -100,20 +100,20 @@ final as (
         totals.currency,
         totals.invoice_count,
         totals.invoiced_minor,
-        {{ money_words("totals.invoiced_minor", "currencies.minor_units") }} as invoiced_words,
+        {{ money_text("totals.invoiced_minor", "currencies.minor_units") }} as invoiced_text,
         totals.adjustment_count,
         totals.adjusted_minor,
-        {{ money_words("totals.adjusted_minor", "currencies.minor_units") }} as adjusted_words,
+        {{ money_text("totals.adjusted_minor", "currencies.minor_units") }} as adjusted_text,
         totals.credit_note_count,
         totals.credited_minor,
-        {{ money_words("totals.credited_minor", "currencies.minor_units") }} as credited_words,
+        {{ money_text("totals.credited_minor", "currencies.minor_units") }} as credited_text,
         totals.waiting_count,
         totals.waiting_minor,
-        {{ money_words("totals.waiting_minor", "currencies.minor_units") }} as waiting_words,
+        {{ money_text("totals.waiting_minor", "currencies.minor_units") }} as waiting_text,
         totals.small_count,
         totals.small_minor,
-        {{ money_words("totals.small_minor", "currencies.minor_units") }} as small_words,
-        {{ money_words("totals.invoiced_minor - totals.credited_minor", "currencies.minor_units") }} as net_words
+        {{ money_text("totals.small_minor", "currencies.minor_units") }} as small_text,
+        {{ money_text("totals.invoiced_minor - totals.credited_minor", "currencies.minor_units") }} as net_text
     from totals
     inner join currencies on totals.currency = currencies.currency
 

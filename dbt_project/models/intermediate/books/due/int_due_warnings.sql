@@ -60,10 +60,10 @@ outliers as (
         'outlier' as kind,
         due_invoices.customer_id,
         due_invoices.invoice_id as subject,
-        {{ money_words("due_invoices.total_minor", "due_invoices.minor_units") }} || ' ' || due_invoices.currency
-        || ' for ' || {{ cycle_words("due_invoices.period_start", "due_invoices.period_end") }}
-        || '; before, from ' || {{ money_words("past.least_minor", "due_invoices.minor_units") }}
-        || ' to ' || {{ money_words("past.most_minor", "due_invoices.minor_units") }} as message
+        {{ money_text("due_invoices.total_minor", "due_invoices.minor_units") }} || ' ' || due_invoices.currency
+        || ' for ' || {{ cycle_text("due_invoices.period_start", "due_invoices.period_end") }}
+        || '; before, from ' || {{ money_text("past.least_minor", "due_invoices.minor_units") }}
+        || ' to ' || {{ money_text("past.most_minor", "due_invoices.minor_units") }} as message
     from due_invoices
     inner join past
         on

@@ -61,13 +61,13 @@ cycles as (
         case
             when plan_versions.proration = 'none' or periods.served_days = periods.cycle_days then ''
             else ' (' || periods.served_days || ' of ' || periods.cycle_days || ' days)'
-        end as share_words
+        end as share_text
     from periods
     inner join plan_versions on periods.plan_number = plan_versions.plan_number
 
 ),
 
-charge_words as (
+charge_text as (
 
     select
         charge_number,
@@ -76,11 +76,11 @@ charge_words as (
         included_count,
         is_level,
         overage_model = 'per_unit' as is_per_unit,
-        {{ plain_number("included") }} as included_words,
-        {{ plain_number("capacity_unit_amount") }} as capacity_words,
+        {{ plain_number("included") }} as included_text,
+        {{ plain_number("capacity_unit_amount") }} as capacity_text,
         case reset when 'day' then ' per day' when 'calendar_month' then ' per calendar month' else '' end
-            as reset_words,
-        {{ overage_words() }} as overage_words
+            as reset_text,
+        {{ overage_text() }} as overage_text
     from plan_charges
 
 ),
@@ -88,14 +88,14 @@ charge_words as (
 final as (
 
     select
-        'line_' || left(md5(cycles.period_hash || lines.line_type || ':' || coalesce(charge_words.meter_id, '')), 24)
+        'line_' || left(md5(cycles.period_hash || lines.line_type || ':' || coalesce(charge_text.meter_id, '')), 24)
             as invoice_line_id,
         'inv_' || left(cycles.invoice_hash, 24) as invoice_id,
         cycles.customer_id,
         cycles.subscription_id,
         cycles.plan_id,
         lines.line_type,
-        charge_words.meter_id,
+        charge_text.meter_id,
         {{ line_description() }} as description,
         cycles.currency,
         {{ unscaled("lines.quantity_count") }} as quantity,
@@ -108,7 +108,7 @@ final as (
         cycles.service_end
     from lines
     inner join cycles on lines.period_number = cycles.period_number
-    left join charge_words on lines.charge_number = charge_words.charge_number
+    left join charge_text on lines.charge_number = charge_text.charge_number
     left join billable_quantities
         on
             lines.period_number = billable_quantities.period_number

@@ -47,20 +47,20 @@ totals as (
 
 ),
 
-in_words as (
+in_text as (
 
     select
         *,
-        {{ plain_number("added_quantity") }} as added_words,
-        {{ plain_number("overage_quantity") }} as overage_words,
-        {{ plain_number("capacity_unit_amount") }} || ' ' || currency as unit_words,
-        {{ money_words("overage_now_minor", "minor_units") }} || ' ' || currency as overage_now_words,
-        {{ money_words("(bought_minor + overage_minor)", "minor_units") }} || ' ' || currency as total_words,
-        {{ money_words("bought_minor", "minor_units") }} || ' ' || currency as bought_words,
-        {{ money_words("overage_minor", "minor_units") }} || ' ' || currency as overage_left_words,
-        {{ money_words("saving_minor", "minor_units") }} || ' ' || currency as saving_words,
+        {{ plain_number("added_quantity") }} as added_text,
+        {{ plain_number("overage_quantity") }} as overage_text,
+        {{ plain_number("capacity_unit_amount") }} || ' ' || currency as unit_text,
+        {{ money_text("overage_now_minor", "minor_units") }} || ' ' || currency as overage_now_text,
+        {{ money_text("(bought_minor + overage_minor)", "minor_units") }} || ' ' || currency as total_text,
+        {{ money_text("bought_minor", "minor_units") }} || ' ' || currency as bought_text,
+        {{ money_text("overage_minor", "minor_units") }} || ' ' || currency as overage_left_text,
+        {{ money_text("saving_minor", "minor_units") }} || ' ' || currency as saving_text,
         {{ last_words("cycle_count", "cycle") }} || ' (' || first_period_start || ' to ' || cast(period_end - 1 as date)
-        || ')' as cycles_words
+        || ')' as cycles_text
     from totals
 
 ),
@@ -75,13 +75,13 @@ final as (
         'CAPACITY' as type,
         'cheaper_capacity' as rule,
         'MEDIUM' as priority,
-        meter_name || ': buy an allowance of ' || added_words || ' more per cycle' as title,
-        meter_name || ' passed the allowance in ' || overage_cycle_count || ' of ' || cycles_words || ', by '
-        || overage_words || ' in all, which cost ' || overage_now_words || '. With ' || added_words
-        || ' more bought for each cycle at ' || unit_words || ' each, the same usage would have cost ' || total_words
-        || ': ' || bought_words || ' for the allowance and ' || overage_left_words || ' for what is still above it.'
+        meter_name || ': buy an allowance of ' || added_text || ' more per cycle' as title,
+        meter_name || ' passed the allowance in ' || overage_cycle_count || ' of ' || cycles_text || ', by '
+        || overage_text || ' in all, which cost ' || overage_now_text || '. With ' || added_text
+        || ' more bought for each cycle at ' || unit_text || ' each, the same usage would have cost ' || total_text
+        || ': ' || bought_text || ' for the allowance and ' || overage_left_text || ' for what is still above it.'
             as description,
-        'Saves ' || saving_words || ' over ' || {{ counted("cycle_count", "cycle") }} || '.' as impact,
+        'Saves ' || saving_text || ' over ' || {{ counted("cycle_count", "cycle") }} || '.' as impact,
         'Raise the included ' || meter_id || ' of subscription ' || subscription_id || ' by an override from '
         || {{ plain_number("included_quantity") }} || ' to ' || {{ plain_number("raised_quantity") }} || ', valid from '
         || next_period_start || '.' as implementation,
@@ -94,7 +94,7 @@ final as (
         }) }} as evidence,
         {{ in_major("saving_minor", "minor_units") }} as potential_savings,
         currency
-    from in_words
+    from in_text
 
 )
 

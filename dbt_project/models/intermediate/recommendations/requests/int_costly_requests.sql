@@ -98,7 +98,7 @@ summed as (
         sum(request_count) as request_count,
         cast(sum(cost_usd) as decimal(38, 12)) as cost_usd,
         cast(sum(excess_usd) as decimal(38, 12)) as excess_usd,
-        string_agg({{ month_words("calendar_month") }}, ', ' order by calendar_month) as months,
+        string_agg({{ month_text("calendar_month") }}, ', ' order by calendar_month) as months,
         string_agg(evidence, ',' order by calendar_month) as evidence
     from costly_months
     group by

@@ -44,12 +44,12 @@ inefficient as (
 
     select
         *,
-        case when is_dearer then 'cost more' else 'are longer' end as how_words,
-        {{ month_words("calendar_month") }} as month_words,
-        {{ usd_words("cost_per_request_usd") }} as cost_words,
-        {{ plain_number("round(tokens_per_request, 1)") }} || ' tokens' as token_words,
-        {{ usd_words("usual_cost_per_request_usd") }} as usual_cost_words,
-        {{ plain_number("round(usual_tokens_per_request, 1)") }} || ' tokens' as usual_token_words
+        case when is_dearer then 'cost more' else 'are longer' end as how_text,
+        {{ month_text("calendar_month") }} as month_text,
+        {{ usd_text("cost_per_request_usd") }} as cost_text,
+        {{ plain_number("round(tokens_per_request, 1)") }} || ' tokens' as token_text,
+        {{ usd_text("usual_cost_per_request_usd") }} as usual_cost_text,
+        {{ plain_number("round(usual_tokens_per_request, 1)") }} || ' tokens' as usual_token_text
     from measured
     where
         is_dearer
@@ -69,10 +69,10 @@ final as (
         'LOW' as priority,
         'Bring the cost per AI request under ' || {{ plain_number("max_cost") }} || ' USD' as title,
         'In ' || months || ' ' || {{ counted("request_count", "AI request") }} || ' cost '
-        || {{ usd_words("cost_usd") }} || ', ' || {{ usd_words("cost_per_request_usd") }} || ' each; the limit is '
+        || {{ usd_text("cost_usd") }} || ', ' || {{ usd_text("cost_per_request_usd") }} || ' each; the limit is '
         || {{ plain_number("max_cost") }} || ' USD. Furthest above it: ' || model || ' on '
         || usage_date || '.' as description,
-        'Keeping to the limit would have saved ' || {{ usd_words("excess_usd") }} || ' of provider cost in '
+        'Keeping to the limit would have saved ' || {{ usd_text("excess_usd") }} || ' of provider cost in '
         || {{ counted("month_count", "month") }} || '.' as impact,
         'Look at the requests to ' || model || ' first: shorten prompts and answers, reuse cached input, or send '
         || 'simple work to a smaller model.' as implementation,
@@ -92,22 +92,22 @@ final as (
         'USAGE_OPTIMIZATION' as type,
         baseline as rule,
         'LOW' as priority,
-        'AI requests ' || how_words || case baseline
+        'AI requests ' || how_text || case baseline
             when 'own_past' then ' than before'
             else ' than those of others on plan ' || plan_id
         end as title,
-        'In ' || month_words || ' an AI request cost ' || cost_words || ' and took ' || token_words || ' on average. '
+        'In ' || month_text || ' an AI request cost ' || cost_text || ' and took ' || token_text || ' on average. '
         || case baseline
             when 'own_past' then 'In the months before it was '
             else 'The median of the ' || customer_count || ' customers on plan ' || plan_id || ' is '
         end
-        || usual_cost_words || ' and ' || usual_token_words || '.' as description,
+        || usual_cost_text || ' and ' || usual_token_text || '.' as description,
         case baseline
             when 'own_past' then 'At the cost per request of the months before, '
             else 'At the median cost per request, '
         end
-        || {{ counted("priced_count", "request") }} || ' would have cost ' || {{ usd_words("excess_usd") }}
-        || ' less in ' || month_words || '.' as impact,
+        || {{ counted("priced_count", "request") }} || ' would have cost ' || {{ usd_text("excess_usd") }}
+        || ' less in ' || month_text || '.' as impact,
         'Find out what changed in prompts, answers or models' || case baseline
             when 'own_past' then ' since the month before'
             else ', and what differs from the others'

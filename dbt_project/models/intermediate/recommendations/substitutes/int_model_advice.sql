@@ -21,17 +21,17 @@ final as (
         'MEDIUM' as priority,
         'Use ' || substitute || ' in place of ' || model as title,
         {{ counted("compared_request_count", "request") }} || ' to ' || model || ' (' || provider || ') from '
-        || {{ month_words("first_month") }} || ' to ' || {{ month_words("last_month") }} || ', with '
+        || {{ month_text("first_month") }} || ' to ' || {{ month_text("last_month") }} || ', with '
         || {{ plain_number("cast(input_tokens as decimal(38, 12))") }} || ' tokens in and '
-        || {{ plain_number("cast(output_tokens as decimal(38, 12))") }} || ' out, cost ' || {{ usd_words("cost_usd") }}
-        || '. The same tokens on ' || substitute || ' would have cost ' || {{ usd_words("substitute_cost_usd") }} || '.'
+        || {{ plain_number("cast(output_tokens as decimal(38, 12))") }} || ' out, cost ' || {{ usd_text("cost_usd") }}
+        || '. The same tokens on ' || substitute || ' would have cost ' || {{ usd_text("substitute_cost_usd") }} || '.'
         || case
             when request_count > compared_request_count
                 then ' ' || {{ counted("request_count - compared_request_count", "request") }}
                     || ' without a known cost left out.'
             else ''
         end as description,
-        'Saves ' || {{ usd_words("saving_usd") }} || ' of provider cost over ' || {{ counted("month_count", "month") }}
+        'Saves ' || {{ usd_text("saving_usd") }} || ' of provider cost over ' || {{ counted("month_count", "month") }}
         || '.' as impact,
         'Send the work that ' || substitute || ' does well enough to it; try it on a part of the requests first.'
             as implementation,
