@@ -14,9 +14,9 @@ from typing import Any
 import duckdb
 import sqlalchemy as sa
 
-from pipelines.books.closing import CLOSING_MODELS, read_plan
 from pipelines.books.knowledge import Knowledge
 from pipelines.books.pins import rate_pinned_periods
+from pipelines.books.plan import CLOSING_MODELS, read_plan
 from pipelines.books.recompute import recompute, recompute_part, scratch_folder
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home

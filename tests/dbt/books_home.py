@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 from parsed import give_parsed
 from rating_lake import RatingHome
 
-from pipelines.books.closing import CLOSING_MODELS, ClosingPlan, read_plan
 from pipelines.books.knowledge import Knowledge
 from pipelines.books.pins import rate_pinned_periods
+from pipelines.books.plan import CLOSING_MODELS, ClosingPlan, read_plan
 from pipelines.home import Home
 from pipelines.ledger import open_ledger
 from pipelines.ledger.books import Closing, Terms, all_closings, issue

@@ -17,7 +17,8 @@ from books_home import BooksHome
 from rich.console import Console
 from test_books import Facts, Row, known_from_the_start, of, rated
 
-from pipelines.books.closing import ClosingOutcome, ClosingPlan
+from pipelines.books.closing import ClosingOutcome
+from pipelines.books.plan import ClosingPlan
 from pipelines.books.proof import compute_closing, find_documents, rebuild_documents
 from pipelines.cli.show.closing import print_outcome
 from pipelines.cli.show.listing import COLUMNS, print_listing, write_listing

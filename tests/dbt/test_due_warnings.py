@@ -10,7 +10,7 @@ import pytest
 from books_home import BooksHome
 from test_books import Facts
 
-from pipelines.books.closing import ClosingPlan, _negative_margins
+from pipelines.books.plan import ClosingPlan, negative_margins
 
 Row = dict[str, Any]
 
@@ -121,7 +121,7 @@ def test_usage_without_a_known_cost_is_named(plan):
 def test_a_month_that_costs_more_than_it_brings_is_named(home, plan):
     """Of the months that are issued now: March cost more too, but is issued already."""
     home.build(select="+negative_margins", told={"close_through": "2024-04-30"})
-    assert [(row["customer_id"], row["message"]) for row in _negative_margins(home.warehouse_file)] == [
+    assert [(row["customer_id"], row["message"]) for row in negative_margins(home.warehouse_file)] == [
         ("costs_a_cent_more", "a margin of -0.01 USD in 2024-04")
     ]
     assert home.query("select margin_usd from customer_margins where customer_id = 'cost_more_before'"

@@ -15,7 +15,8 @@ from rich.console import Console
 
 from pipelines.books import closing as closing_module
 from pipelines.books.arguments import closer
-from pipelines.books.closing import ClosingOutcome, ClosingPlan, close_books
+from pipelines.books.closing import ClosingOutcome, close_books
+from pipelines.books.plan import ClosingPlan
 from pipelines.cli.show.closing import print_outcome
 from pipelines.errors import ConfigurationError, MeterhouseError
 from pipelines.home import Home

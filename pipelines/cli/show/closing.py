@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.books.closing import ClosingOutcome, ClosingPlan
+from pipelines.books.closing import ClosingOutcome
+from pipelines.books.plan import ClosingPlan
 from pipelines.figures import plain_text
 from pipelines.ledger.books import Row
 
