@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -187,6 +188,29 @@ def test_both_paths_agree_on_any_line(line, plan):
     assert fast.schema == slow.schema
     assert comparable(fast) == comparable(slow)
     assert set(fast["reason"].drop_nulls()) <= set(REJECT_REASONS)
+
+
+@pytest.mark.parametrize("only_exact", [False, True])
+@pytest.mark.parametrize(
+    ("more", "is_twice"),
+    [
+        ('"x": 1, "x": 1', True),
+        ('"usage": {"b": 1, "b": 2}', True),
+        ('"usage": {"b": 1, "\\u0062": 2}', True),
+        ('"usage": {"in": [{"b": 1}, {"b": 2}], "b": 3}', False),
+        ('"usage": {"in": [{"b": 1}, {"b": 2, "b": 2}]}', True),
+        ('"properties": {"a": 1, "a": 2}', True),
+        ('"properties": {"a": {"b": 1}, "b": {"b": 2}}', False),
+        ('"properties": {"a": {"b": {"c": 1, "c": 1}}}', True),
+        ('"note": "{{{{ {} }", "a": {"a": "{\\"b\\": 1, \\"b\\": 2}"}', False),
+    ],
+)
+def test_a_key_that_is_given_twice_at_any_depth_makes_a_record_malformed(more, is_twice, only_exact):
+    """DuckDB takes the first of `{"usage": {"b": 1, "b": 2}}`, Python the last: by a path that is money."""
+    base = '"event_id": "e", "customer_id": "c", "event_type": "t", "occurred_at": "2025-05-01T10:00:00Z"'
+    for plan in (plan_for(None), MAPPED, CHOSEN):
+        reason = typed(f"{{{base}, {more}}}", plan, only_exact=only_exact)["reason"][0]
+        assert (reason == "malformed_record") is is_twice
 
 
 COLUMNS = ["x", "a", "b", "out", "usage", "input_tokens", "quantity", "model"]

@@ -315,8 +315,16 @@ def _with_extras(frame: pl.DataFrame, consumed: tuple[str, ...], sometimes: list
 
 
 def _without_repeated_keys(frame: pl.DataFrame) -> pl.DataFrame:
-    """Without the records whose properties give a key twice."""
-    if "properties" not in frame.columns:
+    """Without the records that give a key twice in their properties, or in an object deeper inside."""
+    has_properties = "properties" in frame.columns
+    objects = pl.lit(1)
+    if has_properties:
+        objects += pl.col("properties").str.starts_with("{").fill_null(False).cast(pl.Int64)
+    is_deep = pl.col("line").str.count_matches("{", literal=True) > objects
+    deep = frame.filter(is_deep).select("position", "line").iter_rows()
+    if twice := [position for position, line in deep if exact.repeats_a_key(line)]:
+        frame = frame.filter(~pl.col("position").is_in(twice))
+    if not has_properties:
         return frame
     given = frame["properties"].unique()
     given = given.filter(given.str.starts_with('{"'))

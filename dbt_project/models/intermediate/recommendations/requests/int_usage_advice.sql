@@ -1,7 +1,7 @@
 {{ config(materialized='ephemeral') }}
 
-{#- USAGE_OPTIMIZATION: requests above the product's limit of cost, and requests that became dearer or longer than the
-    customer's own were before, or than those of its plan are, by the ratio of a spike. -#}
+{#- USAGE_OPTIMIZATION: requests above the product's limit of cost, and requests that became more expensive or longer
+    than the customer's own were before, or than those of its plan are, by the ratio of a spike. -#}
 
 with costly_requests as (
 
