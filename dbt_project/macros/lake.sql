@@ -3,11 +3,16 @@
 
 {% macro read_files(paths) -%}{{ return(adapter.dispatch("read_files")(paths)) }}{%- endmacro %}
 
-{#- source() is called for the lineage; the location depends on the version in use. -#}
-{% macro catalog_table(name) -%}
+{#- source() is called for the lineage; the location depends on the version in use.
+    later: columns, with their types, that versions kept by older code lack: null there. -#}
+{% macro catalog_table(name, later={}) -%}
     {%- set lineage = source("catalog", name) -%}
-    {{ read_files([lake_path("catalog/" ~ setting("catalog_version") ~ "/" ~ name ~ ".parquet")]) }}
+    {%- set table = read_files([lake_path("catalog/" ~ setting("catalog_version") ~ "/" ~ name ~ ".parquet")]) -%}
+    {{ with_columns(table, later) if later else table }}
 {%- endmacro %}
+
+{#- A relation with these columns, null where it lacks them. -#}
+{% macro with_columns(relation, columns) -%}{{ return(adapter.dispatch("with_columns")(relation, columns)) }}{%- endmacro %}
 
 {% macro accounts_table(name) -%}
     {%- set lineage = source("accounts", name) -%}

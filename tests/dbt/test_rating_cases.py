@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rating_lake import RatingHome
+from rating_lake import CATALOG, MONEY, RatingHome
 
 METERS = [
     {"meter_id": "units"},
@@ -732,6 +732,21 @@ def test_usage_that_cost_plus_waits_for_is_listed(rated: RatingHome) -> None:
 def test_charge_model_macros(rated: RatingHome, tmp_path: Path) -> None:
     home = copied(rated, tmp_path)
     home.build(command="test", select="int_charges,test_type:unit")
+
+
+def test_a_catalog_kept_before_a_term_was_known_has_none_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without = CATALOG["charges"].replace(f" multiplier {MONEY},", "")
+    assert without != CATALOG["charges"]
+    monkeypatch.setitem(CATALOG, "charges", without)
+    home = RatingHome(tmp_path)
+    home.documents("catalog", {"charges": [{"plan_id": "plan", **charge()}]})
+    home.documents("accounts", {})
+    home.build(select="stg_catalog__charges")
+    assert home.query("select plan_id, unit_amount, multiplier from stg_catalog__charges") == [
+        {"plan_id": "plan", "unit_amount": 1, "multiplier": None}
+    ]
 
 
 # A double would show as a column's type, or come from one of these; `//` divides integers exactly.

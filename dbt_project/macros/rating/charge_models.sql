@@ -13,6 +13,13 @@
     ]) }}
 {% endmacro %}
 
+{#- The types of these columns, by name. -#}
+{% macro charge_term_types() %}
+    {%- set types = {} -%}
+    {%- for term in charge_terms() -%}{%- do types.update({term.column: "decimal(38, 12)"}) -%}{%- endfor -%}
+    {{ return(types) }}
+{% endmacro %}
+
 {#- These columns of a relation, as a list. -#}
 {% macro charge_term_columns(relation) %}
     {%- set columns = [] -%}

@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ catalog_table('charges') }}
+    select * from {{ catalog_table('charges', later=charge_term_types()) }}
 
 ),
 
