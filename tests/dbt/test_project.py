@@ -251,7 +251,7 @@ TODAY: dict[str, int] = {
     "hugeint": 31,
     "integer division": 26,
     "shifts": 4,
-    "as varchar": 83,
+    "as varchar": 72,
     "timestamp with time zone": 26,
     "(a, b) in (select (c, d))": 9,
     "date - date": 10,

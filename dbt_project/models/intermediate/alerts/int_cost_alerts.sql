@@ -90,7 +90,6 @@ final as (
     select
         customer_id,
         kind,
-        cast(null as varchar) as meter_id,
         {{ budget_subject("'provider_cost'", "currency", "period") }} as subject,
         threshold,
         observed,

@@ -45,12 +45,8 @@ final as (
     select
         first_days.customer_id,
         'model_not_allowed' as kind,
-        cast(null as varchar) as meter_id,
         first_days.model as subject,
-        cast(null as decimal(38, 12)) as threshold,
         cast(first_days.event_count as decimal(38, 12)) as observed,
-        cast(null as decimal(38, 12)) as limit_value,
-        cast(null as varchar) as currency,
         'warning' as severity,
         first_days.period_start,
         first_days.usage_date as triggered_on,

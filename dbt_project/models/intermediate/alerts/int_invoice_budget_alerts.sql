@@ -109,7 +109,6 @@ final as (
     select
         customer_id,
         kind,
-        cast(null as varchar) as meter_id,
         {{ budget_subject("'invoice'", "currency", "period") }} as subject,
         threshold,
         observed,

@@ -57,11 +57,9 @@ final as (
         ordered.customer_id,
         ordered.kind,
         ordered.meter_id,
-        cast(null as varchar) as subject,
         ordered.threshold,
         ordered.observed,
         ordered.included_quantity as limit_value,
-        cast(null as varchar) as currency,
         case ordered.kind
             when 'limit_reached' then 'critical' else {{ severity_of("ordered.threshold") }}
         end as severity,
