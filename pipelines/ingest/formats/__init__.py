@@ -27,6 +27,8 @@ READERS: dict[str, ReaderFactory] = {"jsonl": JsonLinesReader, "csv": CsvReader,
 _ENDINGS: Mapping[str, str] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}
 _COMPRESSED = (".gz",)
 _NEVER_COMPRESSED = {"parquet"}
+CUT_UNSEEN = frozenset({"csv"})
+"""A record cut off in its last value looks like a whole one here: a file without a last line end waits."""
 
 
 def format_of(name: str) -> str | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from pipelines.home import Home
+from pipelines.ingest.formats import CUT_UNSEEN
 from pipelines.ingest.formats.reader import open_content
 from pipelines.ingest.sources.deliveries import Delivery, LeftFile, deliveries, persist, unopened
 from pipelines.settings import QuietTime
@@ -59,7 +60,7 @@ class InboxFile:
 
     :param path: where it lies, links resolved.
     :param name: path relative to inbox/, with slashes, as it is shown.
-    :param format: jsonl, csv or parquet.
+    :param format: a key of ``formats.READERS``.
     :param stamp: as it was before its content was hashed.
     :param batch_id: hash of the uncompressed content, or of the file's bytes if it cannot be uncompressed.
     :param broken: why it cannot be uncompressed; None if it can.
@@ -124,7 +125,7 @@ def look(home: Home, quiet: QuietTime | None = None, *, is_patient: bool = True)
             settles_in = quiet.seconds
         is_short = (now - unchanged_since) / _SECOND < quiet.unended_seconds
         waits = None
-        if found.format == "csv" and not content.is_ended and is_short:
+        if found.format in CUT_UNSEEN and not content.is_ended and is_short:
             waits = UNENDED.format(quiet.unended_seconds)
         elif settles_in or is_changed:
             waits = CHANGING.format(quiet.seconds)
