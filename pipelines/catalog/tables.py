@@ -26,6 +26,8 @@ _TYPES: dict[str, pa.DataType] = {
     "price": pa.decimal128(PRECISION, PRICE_SCALE),
 }
 
+CHARGE_TERMS = ("unit_amount", "package_size", "package_amount", "flat_amount", "multiplier")
+"""What the overage models compute with; SQL has the same list in ``macros/rating/charge_models.sql``."""
 
 Value = str | int | bool | Decimal | date | None
 
@@ -95,8 +97,8 @@ def catalog_tables(catalog: Catalog, sources: SourcesDocument | None) -> list[Ta
         table_of(
             "charges",
             "plan_id effective_from:day meter_id position:whole included:exact prorate_included:truth"
-            " reset limit capacity_unit_amount:exact overage_model unit_amount:exact"
-            " package_size:exact package_amount:exact flat_amount:exact multiplier:exact invoice_zero:truth",
+            " reset limit capacity_unit_amount:exact overage_model"
+            f" {' '.join(f'{term}:exact' for term in CHARGE_TERMS)} invoice_zero:truth",
             (_charge(p, position, c) for p in plans for position, c in enumerate(p.charges, start=1)),
         ),
         table_of(
@@ -227,11 +229,7 @@ def _charge(plan: PlanVersion, position: int, charge: Charge) -> tuple[Value, ..
         charge.limit,
         charge.capacity.unit_amount if charge.capacity else None,
         terms.get("model"),
-        terms.get("unit_amount"),
-        terms.get("package_size"),
-        terms.get("package_amount"),
-        terms.get("flat_amount"),
-        terms.get("multiplier"),
+        *(terms.get(term) for term in CHARGE_TERMS),
         terms.get("invoice_zero", False),
     )
 

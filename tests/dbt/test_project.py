@@ -6,10 +6,12 @@ The last part counts what only DuckDB understands, so that it does not spread wh
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from models.catalog import Overage
+from pipelines.catalog.tables import CHARGE_TERMS
 from pipelines.warehouse.project import PROJECT_DIR
 
 # A layer may read itself and what stands to its left.
@@ -315,3 +317,34 @@ def test_the_terms_of_a_charge_are_named_once() -> None:
     for file in (PROJECT_DIR / "models").rglob("*.sql"):
         found = set(re.findall(r"\w+", without_comments(file.read_text(encoding="utf-8")))) & columns
         assert not found, f"{file.name} names {found}; charge_terms() is the list"
+
+
+def test_the_catalog_and_sql_name_the_same_charge_models_and_terms() -> None:
+    sql = (PROJECT_DIR / "macros" / "rating" / "charge_models.sql").read_text(encoding="utf-8")
+    models = {
+        get_args(model.model_fields["model"].annotation)[0]: model for model in get_args(get_args(Overage)[0])
+    }
+    for macro in ("overage_amount", "overage_text"):
+        [body] = re.findall(rf"macro {macro}\(.*?endmacro", sql, flags=re.DOTALL)
+        assert set(re.findall(r'^        "(\w+)": ', body, flags=re.MULTILINE)) == set(models), macro
+    terms = {name for model in models.values() for name in model.model_fields}
+    assert terms - {"model", "invoice_zero", "tiers"} == set(CHARGE_TERMS)
+    assert tuple(re.findall(r'\{"column": "(\w+)"', sql)) == CHARGE_TERMS
+
+
+def test_kinds_of_alert_are_documented(manifest: dict[str, Any]) -> None:
+    page = (PROJECT_DIR.parent / "docs" / "alerts.md").read_text(encoding="utf-8")
+    [table] = re.findall(r"\| kind \|.*?\n\n", page, flags=re.DOTALL)
+    rows = [
+        line.split("|")[1:3] for line in table.strip().splitlines() if "not in `budget_alerts`" not in line
+    ]
+    documented = {word for kinds, _ in rows for word in re.findall(r"`(\w+)`", kinds)}
+    described = manifest["nodes"]["model.meterhouse.budget_alerts"]["columns"]["kind"]["description"]
+    assert set(re.findall(r"\w+", described)) - {"or"} == documented
+    written = {
+        kind
+        for folder in ("intermediate/alerts", "intermediate/projections", "actions")
+        for file in (PROJECT_DIR / "models" / folder).glob("*.sql")
+        for kind in re.findall(r"'(\w+)' as kind\b", file.read_text(encoding="utf-8"))
+    }
+    assert {"spike", "model_not_allowed"} <= written <= documented

@@ -2,8 +2,10 @@
 
 import gzip
 import json
+import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import duckdb
 import polars as pl
@@ -13,6 +15,7 @@ from ingest_homes import AS_OF, event, events, ingest, lines, manifests, put, re
 from models.frames import COMMITS, EVENTS, REJECTS, empty_frame
 from pipelines.home import Home
 from pipelines.ingest import pending_files
+from pipelines.ingest.formats import READERS, format_of
 from pipelines.lake.commits import read_lake
 
 
@@ -92,6 +95,15 @@ def test_conservation_holds_for_every_batch(home):
 
 
 # --- formats
+
+
+def test_every_format_has_a_name_that_is_documented():
+    page = (Path(__file__).parents[2] / "docs" / "usage-files.md").read_text()
+    [table] = re.findall(r"\| ending \|.*?\n\n", page, flags=re.DOTALL)
+    endings = [
+        name for line in table.strip().splitlines() for name in re.findall(r"`(\.\w+)`", line.split("|")[1])
+    ]
+    assert {format_of(f"a{ending}") for ending in endings} == set(READERS)
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.ndjson", "a.JSONL", "a.jsonl.gz"])
