@@ -2,8 +2,8 @@
 
 {#- Every alert that usage, its cost and invoices give rise to, in one shape and in words. Each model says one kind of
     thing in the columns of an alert; another kind is one more model and its name here, with the columns that it has
-    nothing for. An alert reaches, or for a spike and a projection passes, threshold * limit_value. `subject` tells apart what the other columns of the key do not:
-    the budget, the model, the feature. -#}
+    nothing for. An alert reaches, or for a spike and a projection passes, threshold * limit_value. `subject` tells apart
+    what the other columns of the key do not: the budget, the model, the feature. -#}
 
 {%- set kinds = {
     "int_usage_alerts": ["subject", "currency"],
