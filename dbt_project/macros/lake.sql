@@ -54,6 +54,20 @@
     {{ return(files) }}
 {% endmacro %}
 
+{#- A table that the ledger exports whole (lake/ledger/<table>.parquet), each column in its type; before the
+    first export a table without rows. -#}
+{% macro exported_rows(table, columns) -%}
+    {%- set lineage = source("ledger", table) -%}
+    {%- set files = lake_files("ledger/" ~ table ~ ".parquet") -%}
+    (
+        select
+            {% for column, type in columns.items() -%}
+            cast({{ column if files else "null" }} as {{ type }}) as {{ column }}{{ "," if not loop.last }}
+            {% endfor -%}
+        {% if files -%} from {{ read_files(files) }} {%- else -%} where false {%- endif %}
+    )
+{%- endmacro %}
+
 {% macro column_values(query) %}
     {%- if not execute -%}{{ return([]) }}{%- endif -%}
     {{ return(run_query(query).columns[0].values()) }}

@@ -253,7 +253,7 @@ TODAY: dict[str, int] = {
     "hugeint": 31,
     "integer division": 26,
     "shifts": 4,
-    "as varchar": 72,
+    "as varchar": 67,
     "timestamp with time zone": 26,
     "(a, b) in (select (c, d))": 9,
     "date - date": 10,
@@ -270,7 +270,7 @@ TODAY: dict[str, int] = {
     "group by all": 11,
     "select * exclude": 0,
     "read_parquet()": 1,
-    "read_files()": 18,
+    "read_files()": 16,
     "glob()": 0,
     "incremental": 35,
 }

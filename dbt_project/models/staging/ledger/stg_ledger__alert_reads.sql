@@ -1,19 +1,12 @@
 {#- The ledger may not have been exported yet: then nothing was read. -#}
 
-{%- set lineage = source('ledger', 'alert_reads') %}
-{%- set files = lake_files("ledger/alert_reads.parquet") %}
-
 with source as (
 
-    {% if files -%}
-    select * from {{ read_files(files) }}
-    {%- else -%}
-    select
-        cast(null as varchar) as alert_id,
-        cast(null as varchar) as read_by,
-        cast(null as timestamp with time zone) as read_at
-    where false
-    {%- endif %}
+    select * from {{ exported_rows('alert_reads', {
+        "alert_id": "varchar",
+        "read_by": "varchar",
+        "read_at": "timestamp with time zone",
+    }) }}
 
 ),
 
