@@ -613,7 +613,7 @@ def test_other_content_under_a_path_whose_ids_come_from_rows_is_refused(home, ma
     report = machine.ingest(home, FROM_ROW)
     [refused] = report.unreadable
     assert refused.source_file == name
-    for remedy in ("event_id: a column", "`delivery: replaces`", "`meterhouse reread`", "another name"):
+    for remedy in ("event_id: a column", "`meterhouse reread`", "another name"):
         assert remedy in refused.message
     # Others go on, and under another path other content counts.
     assert read(report) == [name, "other.csv"]
