@@ -46,10 +46,15 @@ def any_of(names: Iterable[str]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def what_was_meant(name: str, known: Collection[str]) -> str:
-    """The remedy for a name that is not known: the closest ones, else all there are."""
+def what_was_meant(name: str, known: Collection[str], otherwise: str | None = None) -> str:
+    """The remedy for a name that is not known: the closest ones, else all there are.
+
+    :param otherwise: what to say where none is close; needed where there may be none.
+    """
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    return f"did you mean {any_of(near)}?" if near else f"write {any_of(sorted(known))}"
+    if near:
+        return f"did you mean {any_of(near)}?"
+    return otherwise or f"write {any_of(sorted(known))}"
 
 
 @dataclass(frozen=True, order=True)

@@ -75,7 +75,7 @@ _decoder = json.JSONDecoder(parse_int=_integer, parse_float=Number, parse_consta
 _strict_decoder = json.JSONDecoder(
     parse_int=_integer, parse_float=Number, parse_constant=_refuse_constant, object_pairs_hook=_object
 )
-_keys_decoder = json.JSONDecoder(object_pairs_hook=_object)
+_keys_decoder = json.JSONDecoder(parse_int=str, parse_float=str, object_pairs_hook=_object)
 
 
 def repeats_a_key(text: str) -> bool:

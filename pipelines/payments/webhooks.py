@@ -2,7 +2,7 @@
 
 An event that is kept and cannot be handled is skipped with its reason, and tried again whenever Stripe sends
 it and with every start, since code and data may have changed (D-webhooks-kept-and-skipped). What listens
-on a port does not belong here (``server.py``).
+on a port does not belong here (``api/stripe_events.py``).
 """
 
 import hashlib

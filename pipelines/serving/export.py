@@ -113,7 +113,7 @@ def _grain(tables: duckdb.DuckDBPyConnection, table: str) -> Grain:
         raise ConfigurationError(
             f"{table!r} is no table of customers' days or cycles",
             where="--table",
-            remedy=what_was_meant(table, known),
+            remedy=what_was_meant(table, known, None if known else "`meterhouse run` publishes them"),
         )
     return known[table]
 

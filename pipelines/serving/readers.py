@@ -52,7 +52,7 @@ def need_customer(tables: duckdb.DuckDBPyConnection, customer_id: str) -> None:
     known = [row[0] for row in tables.execute("select customer_id from customers order by all").fetchall()]
     if customer_id in known:
         return
-    remedy = what_was_meant(customer_id, known) if known else "accounts/customers.csv lists them"
-    if not remedy.startswith("did") and len(known) > _MOST_NAMED:
-        remedy = f"the published file has {len(known):,} customers; run `meterhouse run` after adding one"
+    how_many = f"the published file has {len(known):,} customers; run `meterhouse run` after adding one"
+    are_few = 0 < len(known) <= _MOST_NAMED
+    remedy = what_was_meant(customer_id, known, None if are_few else how_many)
     raise ConfigurationError(f"no customer has the id {customer_id!r}", where="CUSTOMER", remedy=remedy)

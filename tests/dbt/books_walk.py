@@ -1,6 +1,6 @@
 """A year of closings with any edit of catalog, accounts and events in between, and what each customer should have paid.
 
-``Expected`` keeps books of its own by the rules of DECISIONS.md (terms that hold, corrections by difference) over the
+``Expected`` keeps books of its own by the rules of docs/closing.md (terms that hold, corrections by difference) over the
 independent rating of ``tests/reference``, without SQL. No tests here.
 """
 
